@@ -1,0 +1,1 @@
+"""What was measured, and on whom: manifests, splits, images."""

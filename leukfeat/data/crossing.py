@@ -1,0 +1,44 @@
+"""What stands on two sides of a division: owners of rows, and linked subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leukfeat.data.folds import Fold
+from leukfeat.data.linkage import Link
+
+
+def crossing_owners(folds: Sequence[Fold], owner: Sequence[str]) -> set[str]:
+    """Owners (subjects, groups) with rows in more than one part of some fold.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        The divisions.
+    owner : sequence of str
+        Owner of each row of the manifest.
+    """
+    return {name for fold in folds for first, second in combinations(_sides(fold, owner), 2) for name in first & second}
+
+
+def crossing_links(folds: Sequence[Fold], subject: Sequence[str], links: Sequence[Link]) -> list[Link]:
+    """Links of which one subject stands on another side of some fold than the other."""
+    sides = [_sides(fold, subject) for fold in folds]
+    return [
+        link
+        for link in links
+        if any(
+            (link.first in first and link.second in second) or (link.second in first and link.first in second)
+            for parts in sides
+            for first, second in combinations(parts, 2)
+        )
+    ]
+
+
+def _sides(fold: Fold, owner: Sequence[str]) -> list[set[str]]:
+    parts: tuple[NDArray[np.int64], ...] = (fold.train, fold.validation, fold.test)
+    return [{owner[row] for row in part} for part in parts]

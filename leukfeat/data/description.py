@@ -1,0 +1,81 @@
+"""A manifest in words: what was found, a line each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leukfeat.data.manifest import Manifest
+
+SUBJECTS_UNKNOWN = "subjects unknown: images of one patient may be on both sides"
+
+
+def describe(manifest: Manifest) -> Iterator[str]:
+    """Rows, classes, official parts, subjects, links, identical images, unreadable files, notes.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        What is described.
+
+    Yields
+    ------
+    str
+        One line without a newline.
+    """
+    yield f"{manifest.dataset}: {len(manifest):,} images, {len(manifest.labelled):,} labelled"
+    positive = f"positive: {manifest.positive}" if manifest.positive else "positive class: not stated"
+    yield f"classes: {_counts(label for label in manifest.label if label) or 'none'}; {positive}"
+    yield from _parts(manifest)
+    if len(manifest.labelled):
+        yield from _subjects(manifest)
+    same = manifest.repeated
+    if same:
+        crossing = sum(len({manifest.official[row] for row in rows}) > 1 for rows in same.values())
+        over = f", {crossing} of them across official parts" if any(manifest.official) else ""
+        yield f"identical files: {len(same)} groups ({sum(map(len, same.values()))} files){over}"
+    unread = sum(not digest for digest in manifest.sha256)
+    if unread:
+        yield f"not readable: {unread} files (no digest)"
+    yield from manifest.notes
+
+
+def _parts(manifest: Manifest) -> Iterator[str]:
+    """Every official part, and the folds among them together."""
+    rows = list(zip(manifest.official, manifest.label, strict=True))
+    parts = sorted(set(manifest.official) - {""})
+    folds = {part for part in parts if part.startswith("fold_")}
+    for part in parts:
+        yield f"  {part}: {_tally(label for here, label in rows if here == part)}"
+    if len(folds) > 1:
+        yield f"  folds together: {_tally(label for here, label in rows if here in folds)}"
+
+
+def _subjects(manifest: Manifest) -> Iterator[str]:
+    if not manifest.subjects_known:
+        yield SUBJECTS_UNKNOWN
+        return
+    subjects = {(manifest.label[row], manifest.subject[row]) for row in manifest.labelled}
+    groups = {(manifest.label[row], manifest.group[row]) for row in manifest.labelled}
+    yield f"subjects: {_owners(manifest, subjects)}"
+    if manifest.links:
+        yield "linked subjects (ids with identical images, and how many): " + ", ".join(map(str, manifest.links))
+    if len({group for _, group in groups}) != len({subject for _, subject in subjects}):
+        yield f"linked groups: {_owners(manifest, groups)}"
+
+
+def _owners(manifest: Manifest, owners: set[tuple[str, str]]) -> str:
+    """``73 (47 ALL + 26 HEM)``, from pairs of class and owner; an owner with cells of two classes counts in both."""
+    by_class = Counter(label for label, _ in owners)
+    return f"{len({owner for _, owner in owners})} (" + " + ".join(f"{by_class[k]} {k}" for k in manifest.classes) + ")"
+
+
+def _tally(labels: Iterable[str]) -> str:
+    labels = list(labels)
+    return f"{len(labels):,} ({_counts(label or 'unlabelled' for label in labels)})"
+
+
+def _counts(labels: Iterable[str]) -> str:
+    return ", ".join(f"{label} {number:,}" for label, number in sorted(Counter(labels).items()))

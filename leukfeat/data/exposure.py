@@ -1,0 +1,66 @@
+"""What an encoder has been trained on, so that nobody can be tested on it by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leukfeat.data.manifest import Manifest
+from leukfeat.data.reading import UNKNOWN
+from leukfeat.errors import LeakageError
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images and groups that took part in training an encoder.
+
+    Attributes
+    ----------
+    images : frozenset of str
+        sha256 of each image.
+    groups : frozenset of str
+        Linked groups the images came from, and the subjects in them: a manifest of other rows may not know the links.
+    unknown : bool
+        Nobody can say: foreign weights. Outputs carry the words; no test can be refused.
+    """
+
+    images: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    unknown: bool = False
+
+    @classmethod
+    def of_rows(cls, manifest: Manifest, rows: Sequence[int] | NDArray[np.int64]) -> Seen:
+        """The images and groups of some rows, with every subject that is linked to one of theirs."""
+        groups = {manifest.group[row] for row in rows}
+        linked = {
+            subject
+            for subject, group in zip(manifest.subject, manifest.group, strict=True)
+            if group in groups and subject != UNKNOWN
+        }
+        return cls(
+            images=frozenset(manifest.sha256[row] for row in rows) - {""},
+            groups=frozenset(groups | linked) - {""},
+        )
+
+    def __or__(self, other: Seen) -> Seen:
+        return Seen(self.images | other.images, self.groups | other.groups, self.unknown or other.unknown)
+
+    def refuse(self, manifest: Manifest, rows: Sequence[int] | NDArray[np.int64]) -> None:
+        """Raise if any of the rows was seen.
+
+        Raises
+        ------
+        LeakageError
+            A row's image, or its group, took part in training.
+        """
+        images = [row for row in rows if manifest.sha256[row] in self.images]
+        groups = sorted({name for row in rows for name in (manifest.group[row], manifest.subject[row])} & self.groups)
+        if images or groups:
+            example = manifest.sample[images[0]] if images else f"subject group {groups[0]}"
+            raise LeakageError(
+                f"{manifest.dataset}: {len(images)} test image(s) and {len(groups)} test group(s) took part in training"
+                f" the encoder, e.g. {example}; use features of an encoder trained on this fold's training part only"
+            )
