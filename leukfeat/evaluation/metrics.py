@@ -1,0 +1,320 @@
+"""The numbers: one literal table of metrics, and what to say where a number does not exist."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leukfeat.errors import UnknownNameError
+from leukfeat.evaluation.predictions import Predictions
+
+POSITIVE_NOT_STATED = "positive class not stated: pass --positive"
+MACRO = "macro one-vs-rest"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number, or the reason why there is none.
+
+    Attributes
+    ----------
+    value : float
+        NaN where the statistic is undefined.
+    reason : str
+        Why it is undefined; empty where it is defined.
+
+    Examples
+    --------
+    >>> str(Score(0.89812)), str(Score.undefined("one class only"))
+    ('0.898', '–')
+    """
+
+    value: float
+    reason: str = ""
+
+    @classmethod
+    def undefined(cls, reason: str) -> Score:
+        """No number, and why."""
+        return cls(math.nan, reason)
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is a number."""
+        return not self.reason
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}" if self.defined else "–"
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Predictions of one repeat as the metrics want them: classes as column numbers.
+
+    Attributes
+    ----------
+    y_true, y_pred : ndarray of shape (n,), int64
+        Column of the true and of the predicted class.
+    proba : ndarray of shape (n, k), float64
+        Probabilities; rows sum to 1 exactly.
+    classes : tuple of str
+        Names of the columns.
+    positive : int or None
+        Column of the positive class of a two-class problem, where it is stated.
+    """
+
+    y_true: NDArray[np.int64]
+    y_pred: NDArray[np.int64]
+    proba: NDArray[np.float64]
+    classes: tuple[str, ...]
+    positive: int | None
+
+    @classmethod
+    def of(cls, predictions: Predictions) -> Scored:
+        """Prepare predictions; those read from files sum to 1 only roughly."""
+        column = {name: k for k, name in enumerate(predictions.classes)}
+        stated = predictions.positive if len(predictions.classes) == 2 else None
+        return cls(
+            y_true=np.array([column[name] for name in predictions.y_true.tolist()]),
+            y_pred=np.array([column[name] for name in predictions.y_pred.tolist()]),
+            proba=predictions.proba / predictions.proba.sum(axis=1, keepdims=True),
+            classes=predictions.classes,
+            positive=None if stated is None else column[stated],
+        )
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts of shape (k, k): true classes are rows, predicted classes columns."""
+        k = len(self.classes)
+        return np.bincount(self.y_true * k + self.y_pred, minlength=k * k).reshape(k, k)
+
+    @property
+    def absent(self) -> str:
+        """Why a statistic over all classes is undefined here; empty where every class has samples."""
+        empty = [self.classes[k] for k in np.flatnonzero(self.confusion.sum(axis=1) == 0)]
+        if len(self.classes) - len(empty) < 2:
+            return "one class only"
+        return f"class {empty[0]!r} has no samples" if empty else ""
+
+    @property
+    def of_interest(self) -> Sequence[int]:
+        """The columns a one-vs-rest statistic looks at: the positive class of two, every one of several."""
+        if len(self.classes) > 2:
+            return range(len(self.classes))
+        return () if self.positive is None else (self.positive,)
+
+
+Function = Callable[[Scored], Score]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One statistic of predictions.
+
+    Attributes
+    ----------
+    title : str
+        Name in tables for two classes.
+    short : str
+        Name where columns are narrow.
+    function : callable
+        From prepared predictions to a score.
+    needs : ``"labels"`` or ``"probabilities"``
+        What it looks at.
+    direction : ``"higher"`` or ``"lower"``
+        Which values are better.
+    averaging : str
+        How several classes become one number; empty where the definition covers any number of classes.
+    """
+
+    title: str
+    short: str
+    function: Function
+    needs: Literal["labels", "probabilities"]
+    direction: Literal["higher", "lower"] = "higher"
+    averaging: str = ""
+
+    def title_for(self, n_classes: int) -> str:
+        """The title, naming the averaging where there are more than two classes."""
+        return f"{self.title} ({self.averaging})" if n_classes > 2 and self.averaging else self.title
+
+
+def score(predictions: Predictions, metrics: Iterable[str] | None = None) -> dict[str, Score]:
+    """Every metric of a set of out-of-fold predictions.
+
+    The predictions of all folds of a repeat are pooled before a metric is computed, because folds of few subjects
+    are too small for most metrics (a fold may hold one class only); the values of the repeats are then averaged. For
+    the values of single folds see :func:`score_by_fold`.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Any number of folds and repeats.
+    metrics : iterable of str or None
+        Names in :data:`METRICS`; all of them by default.
+
+    Returns
+    -------
+    dict of str to Score
+        In the order of the table. A metric that is undefined in one repeat is undefined.
+
+    Raises
+    ------
+    UnknownNameError
+        A name is not in the table.
+    """
+    names = _known(metrics)
+    repeats = [
+        Scored.of(predictions.take(predictions.repeat == repeat)) for repeat in np.unique(predictions.repeat).tolist()
+    ]
+    return {name: _mean([METRICS[name].function(scored) for scored in repeats]) for name in names}
+
+
+def score_by_fold(
+    predictions: Predictions, metrics: Iterable[str] | None = None
+) -> dict[tuple[int, int], dict[str, Score]]:
+    """Every metric in every (repeat, fold); see :func:`score`."""
+    names = _known(metrics)
+    pairs = sorted(set(zip(predictions.repeat.tolist(), predictions.fold.tolist(), strict=True)))
+    found = {}
+    for repeat, fold in pairs:
+        scored = Scored.of(predictions.take((predictions.repeat == repeat) & (predictions.fold == fold)))
+        found[repeat, fold] = {name: METRICS[name].function(scored) for name in names}
+    return found
+
+
+def confusion(predictions: Predictions) -> NDArray[np.int64]:
+    """Counts of shape (k, k), true classes in rows, over all folds and repeats."""
+    return Scored.of(predictions).confusion
+
+
+def _known(metrics: Iterable[str] | None) -> list[str]:
+    names = list(METRICS) if metrics is None else list(metrics)
+    for name in names:
+        if name not in METRICS:
+            raise UnknownNameError("metric", name, METRICS)
+    return names
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    lacking = [one for one in scores if not one.defined]
+    return lacking[0] if lacking else Score(float(np.mean([one.value for one in scores])))
+
+
+# ---------------------------------------------------------------------- what the table refers to
+
+
+def _accuracy(scored: Scored) -> Score:
+    return Score(float((scored.y_true == scored.y_pred).mean()))
+
+
+def _balanced_accuracy(scored: Scored) -> Score:
+    if scored.absent:
+        return Score.undefined(scored.absent)
+    return Score(float(np.mean(scored.confusion.diagonal() / scored.confusion.sum(axis=1))))
+
+
+def _weighted_f1(scored: Scored) -> Score:
+    from sklearn.metrics import f1_score
+
+    return Score(float(f1_score(scored.y_true, scored.y_pred, average="weighted", zero_division=0.0)))
+
+
+def _macro_f1(scored: Scored) -> Score:
+    from sklearn.metrics import f1_score
+
+    if scored.absent:
+        return Score.undefined(scored.absent)
+    labels = range(len(scored.classes))
+    return Score(float(f1_score(scored.y_true, scored.y_pred, labels=labels, average="macro", zero_division=0.0)))
+
+
+def _one_vs_rest(one: Callable[[Scored, int], Score]) -> Function:
+    """The statistic of the positive class of two, or its unweighted mean over several classes."""
+
+    def averaged(scored: Scored) -> Score:
+        if not scored.of_interest:
+            return Score.undefined(POSITIVE_NOT_STATED)
+        return _mean([one(scored, k) for k in scored.of_interest])
+
+    return averaged
+
+
+def _sensitivity(scored: Scored, k: int) -> Score:
+    return _ratio(scored.confusion[k, k], scored.confusion[k].sum(), f"class {scored.classes[k]!r} has no samples")
+
+
+def _specificity(scored: Scored, k: int) -> Score:
+    others = np.delete(scored.confusion, k, axis=0)
+    return _ratio(others.sum() - others[:, k].sum(), others.sum(), f"only class {scored.classes[k]!r} has samples")
+
+
+def _precision(scored: Scored, k: int) -> Score:
+    said = scored.confusion[:, k].sum()
+    return _ratio(scored.confusion[k, k], said, f"class {scored.classes[k]!r} is never predicted")
+
+
+def _matthews(scored: Scored) -> Score:
+    from sklearn.metrics import matthews_corrcoef
+
+    if len(np.unique(scored.y_true)) < 2:
+        return Score.undefined("one class only")
+    if len(np.unique(scored.y_pred)) < 2:
+        return Score.undefined(f"only class {scored.classes[scored.y_pred[0]]!r} is predicted")
+    return Score(float(matthews_corrcoef(scored.y_true, scored.y_pred)))
+
+
+def _auroc(scored: Scored) -> Score:
+    from sklearn.metrics import roc_auc_score
+
+    if scored.absent:
+        return Score.undefined(scored.absent)
+    # with two classes either column gives the same area, so no positive class is needed
+    columns = scored.of_interest or (1,)
+    return Score(float(np.mean([roc_auc_score(scored.y_true == k, scored.proba[:, k]) for k in columns])))
+
+
+def _auprc(scored: Scored, k: int) -> Score:
+    from sklearn.metrics import average_precision_score
+
+    if not (scored.y_true == k).any():
+        return Score.undefined(f"class {scored.classes[k]!r} has no samples")
+    return Score(float(average_precision_score(scored.y_true == k, scored.proba[:, k])))
+
+
+def _log_loss(scored: Scored) -> Score:
+    from sklearn.metrics import log_loss
+
+    return Score(float(log_loss(scored.y_true, scored.proba, labels=range(len(scored.classes)))))
+
+
+def _brier(scored: Scored) -> Score:
+    miss = scored.proba - np.eye(len(scored.classes))[scored.y_true]
+    # the usual score of two classes looks at one column only: half of the sum over both
+    return Score(float((miss**2).sum(axis=1).mean() / (2 if len(scored.classes) == 2 else 1)))
+
+
+def _ratio(part: np.integer, whole: np.integer, reason: str) -> Score:
+    return Score(float(part / whole)) if whole else Score.undefined(reason)
+
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric("accuracy", "acc", _accuracy, "labels"),
+    "balanced_accuracy": Metric("balanced accuracy", "bal acc", _balanced_accuracy, "labels"),
+    "weighted_f1": Metric("weighted F1", "wF1", _weighted_f1, "labels"),
+    "macro_f1": Metric("macro F1", "mF1", _macro_f1, "labels"),
+    "sensitivity": Metric("sensitivity", "sens", _one_vs_rest(_sensitivity), "labels", averaging=MACRO),
+    "specificity": Metric("specificity", "spec", _one_vs_rest(_specificity), "labels", averaging=MACRO),
+    "precision": Metric("precision", "prec", _one_vs_rest(_precision), "labels", averaging=MACRO),
+    "mcc": Metric("MCC", "MCC", _matthews, "labels", averaging="multi-class, Gorodkin"),
+    "auroc": Metric("AUROC", "AUROC", _auroc, "probabilities", averaging=MACRO),
+    "auprc": Metric("AUPRC", "AUPRC", _one_vs_rest(_auprc), "probabilities", averaging=MACRO),
+    "log_loss": Metric("log-loss", "logloss", _log_loss, "probabilities", "lower"),
+    "brier": Metric("Brier", "Brier", _brier, "probabilities", "lower", averaging="summed over classes, 0 to 2"),
+}
+"""Every metric there is, by the name recipes and flags use."""
