@@ -264,9 +264,8 @@ def read_folders(tree: Tree) -> Listing:
         name: [f for f in PurePosixPath(name).parts[:-1] if f.lower() not in _SPLIT_FOLDERS] for name in tree.images
     }
     shared = 0
-    inside = [path for path in folders.values() if path]
-    while (
-        inside and len({tuple(path[: shared + 1]) for path in inside}) == 1 and all(len(p) > shared + 1 for p in inside)
+    while len({path[shared] for path in folders.values() if len(path) > shared}) == 1 and any(
+        len(path) > shared + 1 for path in folders.values()
     ):
         shared += 1
     entries, skipped = [], []

@@ -63,8 +63,7 @@ class SplitPlan:
         owner = {"linked-subject": self.manifest.group, "subject": self.manifest.subject, "none": None}[self.protection]
         for fold in self.folds:
             where = f"{self.kind} split of {self.manifest.dataset}, repeat {fold.repeat} fold {fold.number}"
-            parts = (fold.train, fold.validation, fold.test)
-            rows = np.concatenate(parts)
+            rows = np.concatenate([fold.train, fold.validation, fold.test])
             if len(np.unique(rows)) < len(rows):
                 raise SplitError(f"{where}: a sample stands in two parts")
             if len(rows) and (label[rows] == "").any():
@@ -73,7 +72,7 @@ class SplitPlan:
                 raise SplitError(f"{where}: the test part is empty")
             lacking = sorted(set(label[rows]) - set(label[fold.train]))
             if lacking:
-                raise SplitError(f"{where}: class {lacking[0]!r} is absent from the training part")
+                raise SplitError(f"{where}: class {str(lacking[0])!r} is absent from the training part")
             if owner is not None and (shared := sorted(crossing_owners([fold], owner))):
                 raise SplitError(
                     f"{where}: {len(shared)} {self.protection} group(s) stand on two sides, e.g. {shared[0]!r};"
@@ -142,13 +141,12 @@ class SplitPlan:
             )
         if not per_image:
             _needs_groups(manifest, "holdout")
-        _needs_repeats(n_repeats)
         rows, label = _labelled(manifest)
         groups, unit = _groups_of(manifest, rows, per_image=per_image)
         folds = []
-        for repeat in range(n_repeats):
+        for repeat, own_seed in _seeds(seed, n_repeats):
             try:
-                part = grouped_parts(label, groups, shares.tolist(), _seed_of(seed, repeat), unit=unit)
+                part = grouped_parts(label, groups, shares.tolist(), own_seed, unit=unit)
             except SplitError as error:
                 raise SplitError(f"{manifest.dataset}: {error}") from None
             folds.append(Fold(repeat, 0, rows[part == 0], rows[part == 1], rows[part == 2]))
@@ -292,12 +290,11 @@ def _cross_validation(
 ) -> Iterator[Fold]:
     if n_folds < 2:
         raise UsageError(f"--folds {n_folds}: at least 2 are needed")
-    _needs_repeats(n_repeats)
     rows, label = _labelled(manifest)
     groups, unit = _groups_of(manifest, rows, per_image=per_image)
-    for repeat in range(n_repeats):
+    for repeat, own_seed in _seeds(seed, n_repeats):
         try:
-            fold_of = grouped_folds(label, groups, n_folds, _seed_of(seed, repeat), unit=unit)
+            fold_of = grouped_folds(label, groups, n_folds, own_seed, unit=unit)
         except SplitError as error:
             raise SplitError(f"{manifest.dataset}: {error}") from None
         for number in range(n_folds):
@@ -340,15 +337,13 @@ def _needs_groups(manifest: Manifest, kind: str) -> None:
         )
 
 
-def _needs_repeats(n_repeats: int) -> None:
-    if n_repeats < 1:
-        raise UsageError(f"--repeats {n_repeats}: at least 1 is needed")
-
-
 def _rows(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.flatnonzero(chosen).astype(np.int64)
 
 
-def _seed_of(seed: int, repeat: int) -> int:
-    """A seed of its own for every repeat."""
-    return int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
+def _seeds(seed: int, n_repeats: int) -> Iterator[tuple[int, int]]:
+    """Every repeat and a seed of its own."""
+    if n_repeats < 1:
+        raise UsageError(f"--repeats {n_repeats}: at least 1 is needed")
+    for repeat in range(n_repeats):
+        yield repeat, int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])

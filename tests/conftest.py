@@ -1,0 +1,24 @@
+"""Fixtures shared by every test: where the real data is, and a cache of file hashes that is not the user's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _private_user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's own memo of file hashes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user-cache"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder with real images and weights; the test is skipped where there is none."""
+    named = os.environ.get("LEUKFEAT_TEST_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data at {folder} (set LEUKFEAT_TEST_DATA)")
+    return folder

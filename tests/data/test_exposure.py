@@ -1,0 +1,59 @@
+"""Laws of what an encoder has seen: nobody is tested on it by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from leukfeat.data.exposure import Seen
+from leukfeat.data.manifest import Manifest
+from leukfeat.errors import LeakageError
+
+MakeManifest = Callable[..., Manifest]
+ROWS = [("20", "a", "x"), ("21", "a", "x"), ("21", "a", "z"), ("7", "b"), ("8", "b", "y"), ("", "", "y")]
+
+
+def test_an_image_or_a_linked_subject_that_was_seen_is_refused(make_manifest: MakeManifest) -> None:
+    """Row 2 is another image of another id, but its id shares an image with the one trained on."""
+    manifest = make_manifest(ROWS)
+    seen = Seen.of_rows(manifest, [0])
+    seen.refuse(manifest, [3, 4])
+    for row in (0, 1, 2):
+        with pytest.raises(LeakageError, match="took part in training"):
+            seen.refuse(manifest, [3, row])
+
+
+def test_an_image_is_known_without_its_subject(make_manifest: MakeManifest) -> None:
+    """An unlabelled copy trains as well as the original."""
+    manifest = make_manifest(ROWS)
+    with pytest.raises(LeakageError, match="1 test image"):
+        Seen.of_rows(manifest, [5]).refuse(manifest, [4])
+
+
+def test_a_linked_subject_is_known_where_the_link_is_not(make_manifest: MakeManifest) -> None:
+    """The test manifest may hold only some rows, in which 21 shares no image with anybody."""
+    seen = Seen.of_rows(make_manifest(ROWS), [0])
+    elsewhere = make_manifest([("21", "a", "q"), ("9", "b", "r")])
+    with pytest.raises(LeakageError, match="21"):
+        seen.refuse(elsewhere, [0])
+    seen.refuse(elsewhere, [1])
+
+
+def test_what_two_encoders_saw_is_joined(make_manifest: MakeManifest) -> None:
+    """Concatenated features saw what either part saw."""
+    manifest = make_manifest(ROWS)
+    both = Seen.of_rows(manifest, [0]) | Seen.of_rows(manifest, [3]) | Seen(unknown=True)
+    assert both.unknown
+    for row in (0, 3):
+        with pytest.raises(LeakageError):
+            both.refuse(manifest, [row])
+
+
+def test_nothing_seen_refuses_nothing(make_manifest: MakeManifest) -> None:
+    """Public weights serve every fold; unreadable images and unknown subjects match nobody."""
+    manifest = make_manifest([("unknown", "a"), ("unknown", "b"), ("unknown", "b")])
+    Seen().refuse(manifest, range(3))
+    Seen(unknown=True).refuse(manifest, range(3))
+    Seen.of_rows(manifest, [0]).refuse(manifest, [1, 2])
+    assert Seen.of_rows(manifest, []) == Seen()

@@ -1,0 +1,107 @@
+"""Laws of the memo of file hashes: it saves work and never lies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from leukfeat.data import hashing
+from leukfeat.data.hashing import HashMemo
+
+
+def _old(file: Path, content: bytes = b"cells", seconds: int = 1_600_000_000) -> Path:
+    file.write_bytes(content)
+    os.utime(file, (seconds, seconds))
+    return file
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that are really read."""
+    files: list[Path] = []
+    original = hashing.sha256_of
+
+    def counted(file: Path) -> str:
+        files.append(file)
+        return original(file)
+
+    monkeypatch.setattr(hashing, "sha256_of", counted)
+    return files
+
+
+def test_a_file_is_read_once(tmp_path: Path, read: list[Path]) -> None:
+    """Warm starts must not read gigabytes again."""
+    file = _old(tmp_path / "zelle ü.png")
+    for _ in range(2):
+        found = HashMemo(tmp_path / "memo").hash_files([file, file])
+        assert found == {file: hashlib.sha256(b"cells").hexdigest()}
+    assert read == [file]
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path, read: list[Path]) -> None:
+    """Same size, other time; and same time, other size."""
+    memo, file = HashMemo(tmp_path / "memo"), tmp_path / "a.png"
+    for content, seconds in [(b"one", 1_600_000_000), (b"two", 1_600_000_001), (b"three", 1_600_000_001)]:
+        assert memo.hash_files([_old(file, content, seconds)])[file] == hashlib.sha256(content).hexdigest()
+    assert len(read) == 3
+
+
+def test_a_file_written_just_now_is_not_remembered(tmp_path: Path, read: list[Path]) -> None:
+    """It could change again within the clock's tick without changing size or time."""
+    file = tmp_path / "a.png"
+    file.write_bytes(b"one")
+    memo = HashMemo(tmp_path / "memo")
+    memo.hash_files([file])
+    memo.hash_files([file])
+    assert len(read) == 2
+
+
+def test_rehash_reads_what_is_remembered(tmp_path: Path, read: list[Path]) -> None:
+    """A user who distrusts the disk can have everything read."""
+    file = _old(tmp_path / "a.png")
+    HashMemo(tmp_path / "memo").hash_files([file])
+    HashMemo(tmp_path / "memo", rehash=True).hash_files([file])
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize("where", ["damaged", "folder"])
+def test_a_memo_that_cannot_be_used_costs_only_time(tmp_path: Path, where: str) -> None:
+    """It is a convenience: a broken cache folder must not stop anybody's work."""
+    memo = tmp_path / "memo"
+    if where == "damaged":
+        memo.write_bytes(b"no database " * 100)
+    else:
+        memo.mkdir()
+    file = _old(tmp_path / "a.png")
+    assert HashMemo(memo).hash_files([file])[file] == hashlib.sha256(b"cells").hexdigest()
+
+
+def test_what_is_no_file_is_answered_with_the_reason(tmp_path: Path) -> None:
+    """A folder, a missing file, and a pipe, at which a reader would wait for ever."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    files = [tmp_path / name for name in ("pipe.png", "folder.png", "missing.png")]
+    found = HashMemo(tmp_path / "memo").hash_files(files)
+    assert all(isinstance(found[file], OSError) for file in files)
+
+
+def test_a_name_that_is_not_utf8_is_hashed(tmp_path: Path) -> None:
+    """Old disks hold such names."""
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    try:
+        _old(file)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    memo = HashMemo(tmp_path / "memo")
+    assert memo.hash_files([file]) == memo.hash_files([file]) == {file: hashlib.sha256(b"cells").hexdigest()}
+
+
+def test_progress_counts_every_file(tmp_path: Path) -> None:
+    """The last call says that all is done."""
+    told: list[tuple[int, int]] = []
+    files = [_old(tmp_path / f"{number}.png") for number in range(5)]
+    HashMemo(tmp_path / "memo").hash_files(files, lambda done, total: told.append((done, total)))
+    assert told == [(number, 5) for number in range(1, 6)]
