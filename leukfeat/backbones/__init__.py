@@ -1,0 +1,1 @@
+"""Images in, vectors out: the frozen networks and how their inputs are made."""

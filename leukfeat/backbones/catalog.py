@@ -1,0 +1,40 @@
+"""Which backbones there are."""
+
+from __future__ import annotations
+
+# For lists of examples: those of the papers on leukemia cells that timm has under the same name.
+NAMED_BACKBONES = (
+    "efficientnet_b0",
+    "mobilenetv2_100",
+    "densenet201",
+    "inception_v3",
+    "resnet50",
+    "vgg16",
+    "vit_small_patch16_224",
+)
+
+
+def backbone_names(pattern: str = "", *, pretrained: bool = False) -> tuple[str, ...]:
+    """Names of timm models.
+
+    Parameters
+    ----------
+    pattern : str
+        Part of a name, or a shell pattern such as ``"efficientnet_b*"``; empty for all.
+    pretrained : bool
+        Only those with weights to download, each with its tag.
+
+    Returns
+    -------
+    tuple of str
+        In natural order.
+
+    Examples
+    --------
+    >>> backbone_names("densenet2")
+    ('densenet201',)
+    """
+    import timm
+
+    glob = pattern if not pattern or any(mark in pattern for mark in "*?[") else f"*{pattern}*"
+    return tuple(timm.list_models(glob, pretrained=pretrained))

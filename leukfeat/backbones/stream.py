@@ -1,0 +1,158 @@
+"""The images of a manifest's rows, checked against their digests, a bounded number ahead of their use."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leukfeat.backbones.inputs import Inputs
+from leukfeat.data.arrays import hash_members, is_member, member_image
+from leukfeat.data.hashing import HashMemo
+from leukfeat.data.images import decode_image, read_bytes
+from leukfeat.data.manifest import Manifest
+from leukfeat.errors import ImageError
+
+CHANGED = "content changed since the manifest was written; run data prepare again"
+READABLE_NOW = "could not be read when the manifest was written, but can be now; run data prepare again"
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """One distinct image to be read, from the first of its rows that gives it.
+
+    Attributes
+    ----------
+    sha256 : str
+        Digest the content must have.
+    rows : tuple of int
+        Rows of the manifest with this digest.
+    """
+
+    sha256: str
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """An arranged image, and the rows that could not give it.
+
+    Attributes
+    ----------
+    work : ImageWork
+        What was asked for.
+    image : ndarray of shape (H, W, 3), uint8, or None
+        None where no row gives it.
+    failed : tuple of (row, reason)
+        Rows that were tried and failed.
+    """
+
+    work: ImageWork
+    image: NDArray[np.uint8] | None
+    failed: tuple[tuple[int, str], ...] = ()
+
+
+def read_row(manifest: Manifest, row: int) -> NDArray[np.uint8]:
+    """The pixels of one row: (H, W, 3), uint8. The file is read once, and must be the one the manifest describes.
+
+    Raises
+    ------
+    ImageError
+        Missing, unreadable, not an image, or changed.
+    """
+    path, expected = manifest.path[row], manifest.sha256[row]
+    if is_member(path):
+        image = member_image(manifest.root, path)
+        if hash_members(manifest.root, [path])[path] != expected:
+            raise ImageError(path, CHANGED if expected else READABLE_NOW)
+        return image
+    data = read_bytes(manifest.file(row))
+    if not expected:
+        decode_image(data, path)  # says what is wrong with it, if anything still is
+        raise ImageError(path, READABLE_NOW)
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise ImageError(path, CHANGED)
+    return decode_image(data, path)
+
+
+def arranged_images(
+    manifest: Manifest, work: Iterable[ImageWork], inputs: Inputs, num_workers: int, ahead: int
+) -> Generator[ImageResult]:
+    """Read, check, decode, resize and crop images in threads, in order, a bounded number ahead.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The data.
+    work : iterable of ImageWork
+        What to read.
+    inputs : Inputs
+        How to arrange it.
+    num_workers : int
+        Threads; decoding and resizing release the interpreter's lock.
+    ahead : int
+        How many images may wait.
+
+    Yields
+    ------
+    ImageResult
+        One for each work.
+    """
+
+    def arrange(item: ImageWork) -> ImageResult:
+        failed: list[tuple[int, str]] = []
+        for row in item.rows:
+            try:
+                return ImageResult(item, inputs.arrange(read_row(manifest, row)), tuple(failed))
+            except ImageError as error:
+                failed.append((row, error.reason))
+        return ImageResult(item, None, tuple(failed))
+
+    return _ahead(arrange, work, num_workers, ahead)
+
+
+def changed_rows(manifest: Manifest, rows: Sequence[int], memo: HashMemo) -> dict[int, str]:
+    """Rows whose file is there, but with another content than the manifest says; by row the reason.
+
+    A file that is missing is no change. Files that were hashed before cost one look at size and time each.
+    """
+    files = {row: manifest.file(row) for row in rows if manifest.sha256[row] and not is_member(manifest.path[row])}
+    found = memo.hash_files(files.values())
+    return {
+        row: CHANGED
+        for row, file in files.items()
+        if isinstance(digest := found[file], str) and digest != manifest.sha256[row]
+    }
+
+
+def default_workers() -> int:
+    """How many threads decode unless somebody says: one a processor this process may use, at most 16."""
+    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _ahead(
+    function: Callable[[_Task], _Result], tasks: Iterable[_Task], num_workers: int, ahead: int
+) -> Generator[_Result]:
+    """Apply a function in threads, in order, at most ``ahead`` results waiting."""
+    waiting: deque[Future[_Result]] = deque()
+    tasks = iter(tasks)
+    pool = ThreadPoolExecutor(max_workers=num_workers, thread_name_prefix="decode")
+    try:
+        waiting.extend(pool.submit(function, task) for task in itertools.islice(tasks, ahead))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, task) for task in itertools.islice(tasks, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
