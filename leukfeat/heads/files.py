@@ -1,0 +1,251 @@
+"""A fitted head on disk, without pickle: native booster files, skops for scikit-learn's parts, JSON for the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from skops import io as skops_io
+from skops.io.exceptions import UntrustedTypesFoundException
+
+from leukfeat.errors import RunError
+from leukfeat.heads.boosters import LightGBM, XGBoost
+from leukfeat.heads.tuning import TunedHead
+from leukfeat.textfiles import write_text
+
+_FORMAT = 1
+_FACTS = "head.json"
+_PARTS = "parts.skops"
+_FITTED = (
+    "n_features_in_",
+    "best_params_",
+    "best_score_",
+    "metric_",
+    "trials_",
+    "n_pruned_",
+    "inner_fits_",
+    "n_inner_folds_",
+    "implementation_",
+)
+# What skops does not trust by itself, and may be part of a head. Nothing else is ever loaded.
+_TRUSTED = frozenset(
+    {
+        "leukfeat.heads.boosters.LightGBM",
+        "leukfeat.heads.boosters.XGBoost",
+        "leukfeat.heads.pipeline.HeadPipeline",
+        "leukfeat.heads.reduction.ImportantFeatures",
+        "leukfeat.heads.scaling.Scaler",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.tree._tree.Tree",
+    }
+)
+
+
+def save_head(head: TunedHead, folder: Path | str) -> None:
+    """Write a fitted head into a new folder, which is either whole or not there.
+
+    ``head.json`` has settings, facts and checksums, ``parts.skops`` the scikit-learn parts, ``booster.ubj`` or
+    ``booster.txt`` the trees of XGBoost or LightGBM. The storage of trials is not kept: it may name a password.
+
+    Parameters
+    ----------
+    head : TunedHead
+        Fitted.
+    folder : path
+        Must not exist, or be empty.
+
+    Raises
+    ------
+    RunError
+        The folder holds something.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder}: is not an empty folder; a head is saved into a new one")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}-"))
+    try:
+        temporary.chmod(0o755)
+        files = _write_parts(head, temporary)
+        facts = _facts(head)
+        facts["files"] = {name: _checksum(temporary / name) for name in files}
+        facts["digest"] = _digest(facts)
+        with write_text(temporary / _FACTS) as stream:
+            json.dump(facts, stream, indent=1, sort_keys=True)
+            stream.write("\n")
+        temporary.replace(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def load_head(folder: Path | str) -> TunedHead:
+    """Read a head that :func:`save_head` wrote; it predicts what it predicted before.
+
+    Raises
+    ------
+    RunError
+        The folder is missing or damaged, is of a newer leukfeat, or holds types that no head is made of.
+    """
+    folder = Path(folder)
+    facts = _read_facts(folder)
+    parts = _read_parts(folder, facts["files"])
+    _put_booster(folder, facts, parts)
+    settings = facts["settings"]
+    head = TunedHead(settings.pop("head"), **settings)
+    for name in _FITTED:
+        setattr(head, name, facts["fitted"][name])
+    head.classes_ = np.array(facts["classes"]["values"], dtype=facts["classes"]["dtype"])
+    head.estimator_ = parts
+    return head
+
+
+def _facts(head: TunedHead) -> dict[str, Any]:
+    """Everything about a head that is not a model."""
+    settings = head.get_params(deep=False)
+    settings["storage"] = None
+    settings["params"] = dict(settings["params"]) if settings["params"] else None
+    if not isinstance(settings["random_state"], int | np.integer):
+        settings["random_state"] = None
+    if not isinstance(settings["inner_folds"], int | np.integer):
+        settings["inner_folds"] = [[_plain(part) for part in pair] for pair in settings["inner_folds"]]
+    facts = {
+        "format": _FORMAT,
+        "kind": "leukfeat head",
+        "settings": {name: _plain(value) for name, value in settings.items()},
+        "fitted": {name: _plain(getattr(head, name)) for name in _FITTED},
+        "classes": {"dtype": head.classes_.dtype.str, "values": head.classes_.tolist()},
+    }
+    last = _classifier(head)
+    if isinstance(last, XGBoost | LightGBM):
+        facts["booster"] = {"rounds": last.rounds_, "n_classes": len(last.classes_), "n_features": last.n_features_in_}
+    return facts
+
+
+def _plain(value: Any) -> Any:
+    """A value of JSON's own types."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return value
+
+
+def _classifier(head: TunedHead) -> Any:
+    steps = getattr(head.estimator_, "steps", None)
+    return steps[-1][1] if steps else None
+
+
+def _write_parts(head: TunedHead, folder: Path) -> list[str]:
+    """Write the models; a booster leaves an unfitted place-holder among the scikit-learn parts."""
+    last = _classifier(head)
+    writer = _BOOSTERS.get(type(last))
+    estimator = head.estimator_
+    names = [_PARTS]
+    if writer is not None:
+        name, save, _ = writer
+        save(last, folder / name)
+        names.append(name)
+        place = type(last)(**last.get_params())
+        estimator = type(estimator)([*estimator.steps[:-1], ("classifier", place)])
+    skops_io.dump(estimator, folder / _PARTS)
+    return names
+
+
+def _read_parts(folder: Path, files: Mapping[str, str]) -> Any:
+    """The scikit-learn parts, after every file's checksum was found right."""
+    for name, checksum in files.items():
+        if name != Path(name).name or not (folder / name).is_file():
+            raise RunError(f"{folder}: {name} is missing; save the head again")
+        if _checksum(folder / name) != checksum:
+            raise RunError(f"{folder}: {name} is damaged (checksum differs); save the head again")
+    try:
+        foreign = sorted(set(skops_io.get_untrusted_types(file=folder / _PARTS)) - _TRUSTED)
+        parts = None if foreign else skops_io.load(folder / _PARTS, trusted=sorted(_TRUSTED))
+    except (
+        BadZipFile,
+        UntrustedTypesFoundException,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OSError,
+    ) as error:
+        raise RunError(f"{folder}: {_PARTS} cannot be read ({type(error).__name__}); save the head again") from error
+    if foreign:
+        raise RunError(f"{folder}: {_PARTS} holds {foreign[0]}, which no head is made of; it is not loaded")
+    return parts
+
+
+def _put_booster(folder: Path, facts: Mapping[str, Any], parts: Any) -> None:
+    """Give the place-holder among the scikit-learn parts its trees back."""
+    place = parts.steps[-1][1] if hasattr(parts, "steps") else None
+    if ("booster" in facts) != (type(place) in _BOOSTERS) or (
+        "booster" in facts and _BOOSTERS[type(place)][0] not in facts["files"]
+    ):
+        raise RunError(f"{folder}: its files do not belong together; save the head again")
+    if place is None or "booster" not in facts:
+        return
+    name, _, load = _BOOSTERS[type(place)]
+    place.booster_ = load(folder / name)
+    place.rounds_ = int(facts["booster"]["rounds"])
+    place.n_features_in_ = int(facts["booster"]["n_features"])
+    place.classes_ = np.arange(int(facts["booster"]["n_classes"]))
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    """``head.json``, when it is whole and of this format."""
+    file = folder / _FACTS
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder}: holds no saved head ({_FACTS} is missing)") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: cannot be read as JSON; save the head again") from error
+    if not isinstance(facts, dict) or facts.get("kind") != "leukfeat head":
+        raise RunError(f"{file}: was not written by leukfeat; give a folder that save_head wrote")
+    if facts.get("format") != _FORMAT:
+        raise RunError(f"{file}: has format {facts.get('format')!r}, this leukfeat reads {_FORMAT}; update leukfeat")
+    if facts.pop("digest", None) != _digest(facts):
+        raise RunError(f"{file}: is damaged (its digest differs); save the head again")
+    return facts
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _checksum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _save_xgboost(model: XGBoost, file: Path) -> None:
+    model.booster_.save_model(file)
+
+
+def _load_xgboost(file: Path) -> Any:
+    import xgboost
+
+    return xgboost.Booster(model_file=str(file))
+
+
+def _save_lightgbm(model: LightGBM, file: Path) -> None:
+    model.booster_.save_model(file)
+
+
+def _load_lightgbm(file: Path) -> Any:
+    import lightgbm
+
+    return lightgbm.Booster(model_file=str(file))
+
+
+_BOOSTERS: dict[type, tuple[str, Callable[[Any, Path], None], Callable[[Path], Any]]] = {
+    XGBoost: ("booster.ubj", _save_xgboost, _load_xgboost),
+    LightGBM: ("booster.txt", _save_lightgbm, _load_lightgbm),
+}

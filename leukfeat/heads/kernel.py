@@ -1,0 +1,55 @@
+"""Heads that compare rows with each other: the support-vector machine and nearest neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from leukfeat.heads.spec import BALANCE, REDUCTION, SCALING, Choice, Frame, HeadSpec, Number
+
+
+def _build_svm(params: Mapping[str, Any], frame: Frame) -> Any:
+    from sklearn.svm import SVC
+
+    # Scaled features have variance 1 on average: squared distances are about 2 d, and gamma is in units of 1/d.
+    return SVC(C=params["C"], kernel="rbf", gamma=params["gamma"] / frame.n_features, cache_size=200)
+
+
+def _build_knn(params: Mapping[str, Any], frame: Frame) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    neighbours = min(params["neighbours"], frame.n_rows)
+    return KNeighborsClassifier(n_neighbors=neighbours, weights=params["vote"], algorithm="brute")
+
+
+SVM = HeadSpec(
+    name="svm",
+    summary="support-vector machine with a Gaussian kernel, calibrated",
+    space=(
+        Number("C", 0.3, 300.0, default=10.0, log=True),
+        Number("gamma", 0.005, 1.0, default=0.1, log=True),
+        SCALING,
+        REDUCTION,
+        BALANCE,
+    ),
+    build=_build_svm,
+    implementation=lambda: (
+        f"scikit-learn {version('scikit-learn')} CalibratedClassifierCV(SVC(kernel=rbf), method=sigmoid)"
+    ),
+    calibrated=True,
+)
+
+KNN = HeadSpec(
+    name="knn",
+    summary="votes of the nearest neighbours",
+    space=(
+        Number("neighbours", 1, 50, default=5, log=True, whole=True),
+        Choice("vote", ("uniform", "distance"), default="distance"),
+        SCALING,
+        REDUCTION,
+    ),
+    build=_build_knn,
+    implementation=lambda: f"scikit-learn {version('scikit-learn')} KNeighborsClassifier",
+    weighted=False,
+)

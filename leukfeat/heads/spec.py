@@ -1,0 +1,215 @@
+"""What a classification head is: its search space, how it is built, and what tuning must know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from leukfeat.errors import UnknownNameError, UsageError
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number to search between two bounds.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter.
+    low, high : float
+        Bounds, both included.
+    default : float
+        The value of the first trial.
+    log : bool
+        Whether to search on a logarithmic scale.
+    whole : bool
+        Whether only whole numbers are allowed.
+    """
+
+    name: str
+    low: float
+    high: float
+    default: float
+    log: bool = False
+    whole: bool = False
+
+    def suggest(self, trial: Any) -> float | int:
+        """Ask an Optuna trial for a value."""
+        if self.whole:
+            return int(trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log))
+        return float(trial.suggest_float(self.name, self.low, self.high, log=self.log))
+
+    def check(self, value: object) -> None:
+        """Refuse a value that is no number; a number outside the bounds of the search may well be meant."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or (self.whole and int(value) != value):
+            kind = "a whole number" if self.whole else "a number"
+            raise UsageError(f"head parameter {self.name} is {value!r}; give {kind}, e.g. {self.default:g}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter.
+    values : tuple of str
+        The values there are.
+    default : str
+        The value of the first trial.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    default: str
+
+    def suggest(self, trial: Any) -> str:
+        """Ask an Optuna trial for a value."""
+        return str(trial.suggest_categorical(self.name, self.values))
+
+    def check(self, value: object) -> None:
+        """Refuse a value that is not among the choices."""
+        if value not in self.values:
+            raise UnknownNameError(f"value of head parameter {self.name}", str(value), self.values)
+
+
+Dimension = Number | Choice
+
+SCALING = Choice("scaling", ("standard", "overall", "unit"), default="standard")
+"""How features are scaled; see :class:`leukfeat.heads.scaling.Scaler`."""
+
+REDUCTION = Choice(
+    "reduction",
+    ("none", "pca-64", "pca-128", "pca-256", "forest-64", "forest-128", "forest-256", "forest-512"),
+    default="none",
+)
+"""Leading principal components, or the features a forest finds most important, or all features."""
+
+BALANCE = Choice("balance", ("none", "class", "subject"), default="none")
+"""Row weights; see :func:`leukfeat.heads.weights.balanced_weights`."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a classifier may know before it is built.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows it will be fitted on.
+    n_features : int
+        Features that reach it.
+    n_classes : int
+        Classes, at least 2.
+    seed : int
+        Seeds whatever the classifier draws at random.
+    """
+
+    n_rows: int
+    n_features: int
+    n_classes: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """A kind of classification head.
+
+    Parameters
+    ----------
+    name : str
+        What users call it.
+    summary : str
+        One line for tables.
+    space : tuple of Number or Choice
+        What is searched, with the values of the first trial.
+    build : callable(params, frame) -> scikit-learn classifier
+        Makes the unfitted classifier. It runs in one thread.
+    implementation : callable() -> str
+        Which library and class runs, with its version.
+    stops_early : bool
+        Whether it adds rounds until rows held out of its training part stop improving. Such a classifier takes
+        ``rounds``, ``patience`` and ``fit(..., stop=)``, and has ``rounds_`` afterwards.
+    weighted : bool
+        Whether it takes row weights.
+    calibrated : bool
+        Whether it has decision scores only, so that probabilities come from calibration on grouped folds.
+    """
+
+    name: str
+    summary: str
+    space: tuple[Dimension, ...]
+    build: Callable[[Mapping[str, Any], Frame], Any]
+    implementation: Callable[[], str]
+    stops_early: bool = False
+    weighted: bool = True
+    calibrated: bool = False
+
+    @property
+    def scales(self) -> bool:
+        """Whether the scaling of features matters to it and is searched."""
+        return any(dimension.name == SCALING.name for dimension in self.space)
+
+    def space_for(self, largest_reduction: int, n_features: int) -> tuple[Dimension, ...]:
+        """The search space without the reductions that a table of features is too small for.
+
+        Parameters
+        ----------
+        largest_reduction : int
+            Principal components must be fewer than this; the number of rows they are learned from bounds them.
+        n_features : int
+            Features before reduction.
+        """
+        kept: list[Dimension] = []
+        for dimension in self.space:
+            if dimension.name == REDUCTION.name and isinstance(dimension, Choice):
+                values = tuple(v for v in dimension.values if _fits(v, largest_reduction, n_features))
+                default = dimension.default if dimension.default in values else values[0]
+                kept.append(Choice(dimension.name, values, default))
+            else:
+                kept.append(dimension)
+        return tuple(kept)
+
+    def check_params(self, params: Mapping[str, Any]) -> None:
+        """Refuse fixed parameters that this head does not have.
+
+        Raises
+        ------
+        UnknownNameError
+            No such parameter, or no such choice.
+        UsageError
+            A value of the wrong type.
+        """
+        known = {dimension.name: dimension for dimension in self.space}
+        if self.stops_early:
+            known["rounds"] = Number("rounds", 1, 10_000, DEFAULT_ROUNDS, whole=True)
+        for name, value in params.items():
+            if name not in known:
+                raise UnknownNameError(f"parameter of head {self.name}", str(name), known)
+            known[name].check(value)
+
+
+DEFAULT_ROUNDS = 150  # of a booster, where no rows can be held out to find a better number
+MOST_ROUNDS = 400
+PATIENCE = 25  # rounds without improvement on the held-out rows
+
+
+def reduction_size(reduction: str) -> int | None:
+    """The number of features a reduction leaves, or None where it leaves all.
+
+    Examples
+    --------
+    >>> reduction_size("pca-64"), reduction_size("none")
+    (64, None)
+    """
+    kind, _, size = reduction.partition("-")
+    return None if kind == "none" else int(size)
+
+
+def _fits(reduction: str, largest: int, n_features: int) -> bool:
+    size = reduction_size(reduction)
+    if size is None:
+        return True
+    return size < n_features and (size < largest or not reduction.startswith("pca"))

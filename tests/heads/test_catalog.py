@@ -1,0 +1,68 @@
+"""The table of heads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from leukfeat.errors import UnknownNameError, UsageError
+from leukfeat.heads.catalog import HEADS, find_head
+from leukfeat.heads.spec import BALANCE, REDUCTION, Choice, Number
+
+
+def test_the_heads_of_the_documentation_are_there() -> None:
+    assert set(HEADS) == {"xgboost", "lightgbm", "svm", "random-forest", "logistic", "knn", "tree"}
+    assert all(name == spec.name for name, spec in HEADS.items())
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_defaults_lie_in_the_search_space(name: str) -> None:
+    for dimension in HEADS[name].space:
+        if isinstance(dimension, Number):
+            assert dimension.low <= dimension.default <= dimension.high
+        else:
+            assert dimension.default in dimension.values
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_searches_reductions_and_weights_where_it_takes_them(name: str) -> None:
+    dimensions = HEADS[name].space
+    assert REDUCTION in dimensions
+    assert (BALANCE in dimensions) == HEADS[name].weighted
+
+
+def test_a_misspelt_head_is_refused_with_a_hint() -> None:
+    with pytest.raises(UnknownNameError, match="head 'xgbost' is not known; did you mean 'xgboost'"):
+        find_head("xgbost")
+
+
+def test_a_small_table_is_not_offered_reductions_it_cannot_have() -> None:
+    """100 components cannot be learned from 50 rows, and 64 features cannot be chosen from 40."""
+    reductions = {d.name: d for d in find_head("svm").space_for(largest_reduction=70, n_features=200)}["reduction"]
+    assert isinstance(reductions, Choice)
+    assert reductions.values == ("none", "pca-64", "forest-64", "forest-128")
+    reductions = {d.name: d for d in find_head("svm").space_for(largest_reduction=70, n_features=40)}["reduction"]
+    assert isinstance(reductions, Choice)
+    assert reductions.values == ("none",)
+
+
+def test_fixed_parameters_are_checked_by_name_and_type() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'gamma'"):
+        find_head("svm").check_params({"gama": 1.0})
+    with pytest.raises(UnknownNameError, match="value of head parameter scaling 'minmax'"):
+        find_head("svm").check_params({"scaling": "minmax"})
+    with pytest.raises(UsageError, match="depth is 'deep'; give a whole number"):
+        find_head("xgboost").check_params({"depth": "deep"})
+    find_head("xgboost").check_params({"learning_rate": 0.35, "rounds": 100})
+
+
+def test_importing_the_table_costs_no_machine_learning_library() -> None:
+    """`leukfeat models` and the checking of recipes must be quick."""
+    code = (
+        "import sys, leukfeat.heads.catalog;"
+        "print(sorted({'sklearn','xgboost','lightgbm','optuna','scipy','skops'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
