@@ -21,21 +21,22 @@ MapFolds = Callable[[Callable[[Fold], "FoldResult"], Iterable[Fold]], Iterable["
 
 
 class FittedCandidate(Protocol):
-    """A candidate after training on one fold.
+    """A candidate after training on one fold."""
 
-    Attributes
-    ----------
-    classes : tuple of str
-        Order of the probability columns.
-    seen : Seen
-        What trained the encoder, beyond what the split itself gave to the head.
-    facts : mapping
-        What is worth keeping about this fit (chosen parameters, trials, which implementation ran); JSON types.
-    """
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Order of the probability columns."""
+        ...
 
-    classes: tuple[str, ...]
-    seen: Seen
-    facts: Mapping[str, Any]
+    @property
+    def seen(self) -> Seen:
+        """What trained the encoder, beyond what the split itself gave to the head."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What is worth keeping about this fit (chosen parameters, trials, what ran); JSON types."""
+        ...
 
     def predict_proba(self, manifest: Manifest, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Probabilities of shape (len(rows), len(classes))."""
@@ -43,15 +44,12 @@ class FittedCandidate(Protocol):
 
 
 class Candidate(Protocol):
-    """Anything that can be trained on rows of a manifest and asked about others.
+    """Anything that can be trained on rows of a manifest and asked about others."""
 
-    Attributes
-    ----------
-    name : str
-        Short name for tables.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """Short name for tables."""
+        ...
 
     def available(self, manifest: Manifest) -> NDArray[np.bool_]:
         """Which rows it can use, of shape (n,); a row is missing when its image could not be read."""

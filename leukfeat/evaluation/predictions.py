@@ -123,7 +123,8 @@ class Predictions:
         """The most probable class of each row; a tie goes to the name that sorts first, in whatever column it is."""
         order = sorted(range(len(self.classes)), key=self.classes.__getitem__)
         names = np.array([self.classes[k] for k in order], dtype=np.str_)
-        return names[self.proba[:, order].argmax(axis=1)]
+        predicted: NDArray[np.str_] = names[self.proba[:, order].argmax(axis=1)]
+        return predicted
 
     @cached_property
     def subjects_known(self) -> bool:
@@ -187,9 +188,12 @@ class Predictions:
         """Write CSV: ``sample,subject,group,repeat,fold,y_true,y_pred,proba_<class>…``, floats exact."""
         columns = [getattr(self, name).tolist() for name in _KEYS]
         columns += [[repr(p) for p in column] for column in self.proba.T.tolist()]
+        header = [*_KEYS, *(f"{_PREFIX}{name}" for name in self.classes)]
+        # a carriage return would end the row for the reader, and the writer does not know
+        returns = any("\r" in name for part in (header, *columns[:3]) for name in part)
         with write_text(file) as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow([*_KEYS, *(f"{_PREFIX}{name}" for name in self.classes)])
+            writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
+            writer.writerow(header)
             writer.writerows(zip(*columns, strict=True))
         return Path(file)
 

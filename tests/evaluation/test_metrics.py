@@ -1,0 +1,139 @@
+"""Metrics equal what a reader computes by hand, and are reasons where there is nothing to compute."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from leukfeat.errors import UnknownNameError
+from leukfeat.evaluation.metrics import METRICS, POSITIVE_NOT_STATED, Score, confusion, score, score_by_fold
+
+# ALL: 0.9, 0.8, 0.4; HEM: 0.7, 0.2, 0.1, 0.3, so TP 2, FN 1, FP 1, TN 3
+Y = ["ALL", "ALL", "ALL", "HEM", "HEM", "HEM", "HEM"]
+P = [0.9, 0.8, 0.4, 0.7, 0.2, 0.1, 0.3]
+BY_HAND = {
+    "accuracy": 5 / 7,
+    "balanced_accuracy": (2 / 3 + 3 / 4) / 2,
+    "weighted_f1": (3 * (4 / 6) + 4 * (6 / 8)) / 7,
+    "macro_f1": (4 / 6 + 6 / 8) / 2,
+    "sensitivity": 2 / 3,
+    "specificity": 3 / 4,
+    "precision": 2 / 3,
+    "mcc": (2 * 3 - 1 * 1) / math.sqrt(3 * 3 * 4 * 4),
+    "auroc": 11 / 12,  # of 12 pairs only (0.4, 0.7) is the wrong way round
+    "auprc": (1 + 1 + 3 / 4) / 3,
+    "log_loss": -np.mean(np.log([0.9, 0.8, 0.4, 0.3, 0.8, 0.9, 0.7])),
+    "brier": np.mean(np.square([0.1, 0.2, 0.6, 0.7, 0.2, 0.1, 0.3])),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric_equals_the_hand_computation(name, make):
+    assert score(make(Y, P))[name].value == pytest.approx(BY_HAND[name], abs=1e-12)
+
+
+def test_metrics_do_not_depend_on_the_order_of_columns_or_rows(make):
+    # a file of another tool may have either order; the positive class is named, never a position
+    given = make(Y, P)
+    turned = given.with_classes(("HEM", "ALL")).take(np.arange(len(Y))[::-1])
+    expected, found = score(given), score(turned)
+    assert {name: one.value for name, one in found.items()} == pytest.approx(
+        {name: one.value for name, one in expected.items()}
+    )
+
+
+def test_a_tie_is_told_the_same_in_every_column_order(make):
+    given = make(["ALL", "HEM"], [0.5, 0.5])
+    assert given.y_pred.tolist() == given.with_classes(("HEM", "ALL")).y_pred.tolist()
+
+
+def test_weighted_f1_of_the_reference_entry(make):
+    # TN 536, FP 112, FN 77, TP 1142 on the C-NMC preliminary set: weighted F1 0.8981
+    y = ["HEM"] * (536 + 112) + ["ALL"] * (77 + 1142)
+    p = [0.0] * 536 + [1.0] * 112 + [0.0] * 77 + [1.0] * 1142
+    found = score(make(y, p))
+    assert round(found["weighted_f1"].value, 4) == 0.8981
+    assert confusion(make(y, p)).tolist() == [[1142, 77], [112, 536]]
+
+
+@pytest.mark.parametrize("name", ["sensitivity", "specificity", "precision", "auprc"])
+def test_without_a_positive_class_what_needs_it_is_undefined(name, make):
+    found = score(make(Y, P, positive=None))
+    assert found[name].reason == POSITIVE_NOT_STATED
+    assert math.isnan(found[name].value)
+
+
+def test_without_a_positive_class_symmetric_metrics_stand(make):
+    found = score(make(Y, P, positive=None))
+    for name in ("accuracy", "mcc", "auroc", "log_loss", "brier"):
+        assert found[name].value == pytest.approx(BY_HAND[name]), name
+
+
+@pytest.mark.parametrize("name", ["auroc", "mcc", "macro_f1", "balanced_accuracy"])
+def test_one_class_has_no_contrast(name, make):
+    assert score(make(["ALL", "ALL"], [0.9, 0.2]))[name] == Score.undefined("one class only") or math.isnan(
+        score(make(["ALL", "ALL"], [0.9, 0.2]))[name].value
+    )
+    assert score(make(["ALL", "ALL"], [0.9, 0.2]))[name].reason == "one class only"
+
+
+def test_a_ratio_over_nothing_is_a_reason_and_not_zero(make):
+    never_positive = score(make(Y, [0.1] * len(Y)))
+    assert never_positive["precision"].reason == "class 'ALL' is never predicted"
+    assert never_positive["mcc"].reason == "only class 'HEM' is predicted"
+    assert never_positive["sensitivity"] == Score(0.0)
+    only_positive = score(make(["ALL", "ALL"], [0.9, 0.2]))
+    assert only_positive["specificity"].reason == "only class 'ALL' has samples"
+
+
+def test_several_classes_name_their_averaging():
+    titles = {name: metric.title_for(4) for name, metric in METRICS.items()}
+    assert titles["sensitivity"] == "sensitivity (macro one-vs-rest)"
+    assert titles["auroc"] == "AUROC (macro one-vs-rest)"
+    assert METRICS["sensitivity"].title_for(2) == "sensitivity"
+
+
+def test_several_classes_are_averaged_as_the_title_says(make):
+    y = ["a", "a", "b", "b", "c"]
+    proba = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]]
+    found = score(make(y, proba, classes=("a", "b", "c"), positive=None))
+    assert found["sensitivity"].value == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert found["specificity"].value == pytest.approx((1 + 2 / 3 + 1) / 3)
+    assert found["precision"].value == pytest.approx((1 + 2 / 3 + 1) / 3)
+    assert found["auroc"].value == pytest.approx((5 / 6 + 5 / 6 + 1) / 3)
+    assert found["brier"].value == pytest.approx(np.mean([0.06, 1.14, 0.06, 0.26, 0.14]))
+    lacking = score(make(y[:4], proba[:4], classes=("a", "b", "c"), positive=None))
+    assert lacking["auroc"].reason == lacking["macro_f1"].reason == "class 'c' has no samples"
+
+
+def test_repeats_are_averaged_and_folds_pooled(make):
+    # pooling: each fold holds one class, so a mean over folds would not exist
+    first = {"fold": [0] * 3 + [1] * 4}
+    assert score(make(Y, P, **first))["auroc"].value == pytest.approx(11 / 12)
+    worse = [0.1, *P[1:]]
+    both = make(Y * 2, P + worse, sample=[f"cell-{k}" for k in range(7)] * 2, repeat=[0] * 7 + [1] * 7)
+    alone = [score(make(Y, p))["auroc"].value for p in (P, worse)]
+    assert score(both)["auroc"].value == pytest.approx(np.mean(alone))
+
+
+def test_a_metric_undefined_in_one_repeat_is_undefined(make):
+    sample = ["x", "y"] * 2
+    both = make(["ALL", "HEM"] * 2, [0.9, 0.1, 0.2, 0.1], sample=sample, repeat=[0, 0, 1, 1])
+    assert score(both)["precision"].reason == "class 'ALL' is never predicted"
+
+
+def test_values_of_single_folds_are_at_hand(make):
+    found = score_by_fold(make(Y, P, fold=[0, 0, 1, 0, 0, 1, 1]), ["accuracy", "auroc"])
+    assert {pair: one["accuracy"].value for pair, one in found.items()} == {(0, 0): 3 / 4, (0, 1): 2 / 3}
+
+
+def test_probabilities_rounded_by_another_tool_are_made_to_sum_to_one(make):
+    rounded = make(["ALL", "HEM"], [[0.3335, 0.666], [0.2, 0.8]])
+    assert score(rounded)["log_loss"].value == pytest.approx(-np.mean(np.log([0.3335 / 0.9995, 0.8])))
+
+
+def test_an_unknown_metric_is_named_with_a_guess(make):
+    with pytest.raises(UnknownNameError, match="did you mean 'auroc'"):
+        score(make(Y, P), ["aurok"])

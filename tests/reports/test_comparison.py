@@ -1,0 +1,191 @@
+"""A comparison shows every number with the words that belong to it, and names do no harm."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from leukfeat.errors import UnknownNameError
+from leukfeat.evaluation.metrics import METRICS, score
+from leukfeat.evaluation.runs import Run
+from leukfeat.reports.comparison import compare
+
+WORDS = (
+    "image-level: optimistic",
+    "subjects unknown: images of one patient may be on both sides",
+    "40 groups of identical images",
+    "what these weights were trained on is unknown",
+    "3 of 43 images are missing (unreadable)",
+)
+
+
+class _Page(HTMLParser):
+    """The tags and the visible text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_runs_are_ordered_by_the_main_metric(two):
+    runs = [two("bad", gap=0.1), two("good", gap=2.0), two("fair", gap=0.8)]
+    assert [run.name for run in compare(runs).runs] == ["good", "fair", "bad"]
+    assert [run.name for run in compare(runs, main="log_loss").runs] == sorted(
+        ("good", "fair", "bad"), key=lambda name: compare(runs).by_cell[name]["log_loss"].value
+    )
+    with pytest.raises(UnknownNameError, match="did you mean 'auroc'"):
+        compare(runs, main="auc-roc")
+
+
+def test_the_table_holds_every_metric_at_both_levels(two):
+    run = two()
+    comparison = compare([run])
+    for level in ("cell", "subject"):
+        table = comparison.table(level)
+        assert [column.title for column in table.columns] == ["run", *(metric.title for metric in METRICS.values())]
+    assert comparison.table("cell").rows[0][1:] == tuple(score(run.predictions).values())
+    with pytest.raises(UnknownNameError):
+        comparison.table("patient")
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_words_stay_on_every_output(four, words, tmp_path):
+    comparison = compare([four])
+    outputs = {
+        "terminal": " ".join("\n".join(comparison.lines()).split()),
+        "markdown": comparison.to_markdown(),
+        "html": _Page(comparison.to_html(tmp_path / "r.html").read_text()).text,
+    }
+    for output, text in outputs.items():
+        assert words.replace("(", "").replace(")", "") in text.replace("(", "").replace(")", ""), output
+
+
+def test_words_about_some_runs_name_them(two):
+    noted = replace(two("b"), notes=("what these weights were trained on is unknown",))
+    assert [str(note) for note in compare([two("a"), noted]).notes] == [
+        "what these weights were trained on is unknown (b)"
+    ]
+
+
+def test_the_same_test_images_with_other_training_images_are_told(two):
+    other = replace(two("b"), split={**two("b").split, "digest": "d" * 64})
+    assert any("not trained on the same" in note.words for note in compare([two("a"), other]).notes)
+
+
+def test_several_classes_name_their_averaging_everywhere(four, tmp_path):
+    comparison = compare([four])
+    assert "macro one-vs-rest" in "\n".join(comparison.lines())
+    assert "sensitivity (macro one-vs-rest)" in comparison.to_markdown()
+    assert "AUROC (macro one-vs-rest)" in _Page(comparison.to_html(tmp_path / "r.html").read_text()).text
+
+
+def test_without_subjects_there_is_no_subject_level_and_it_says_why(four):
+    comparison = compare([four])
+    assert "By subject: none, subjects unknown" in comparison.lines()
+    assert "None: subjects unknown" in comparison.to_markdown()
+    assert {cell.reason for cell in comparison.table("subject").rows[0][1:]} == {"subjects unknown"}
+
+
+def test_save_writes_what_it_says(two, tmp_path):
+    written = compare([two("a"), two("b", gap=2.0)]).save(tmp_path / "report")
+    assert {path.name for path in written} == {path.name for path in (tmp_path / "report").iterdir()}
+    assert {path.name for path in written} == {
+        *("report.html", "report.md", "roc.svg", "confusion.svg", "subject-accuracy.svg"),
+        *("cohort.csv", "cells.csv", "subjects.csv", "per-subject.csv", "confusion.csv", "cost.csv"),
+    }
+
+
+def test_the_same_comparison_is_the_same_page(two, tmp_path):
+    texts = [compare([two("a"), two("b", gap=2.0)]).to_html(tmp_path / name).read_text() for name in ("1", "2")]
+    assert texts[0] == texts[1]
+
+
+def test_csv_numbers_are_exact(two, tmp_path):
+    run = two()
+    compare([run]).to_csv(tmp_path)
+    with (tmp_path / "cells.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert {name: float(row[METRICS[name].title]) for name in METRICS} == {
+        name: one.value for name, one in score(run.predictions).items()
+    }
+    with (tmp_path / "cost.csv").open(newline="") as stream:
+        (cost,) = csv.DictReader(stream)
+    assert (cost["total (s)"], cost["features"], cost["predict (ms per image)"]) == ("12.25", "1280", "1.0")
+
+
+def test_names_do_no_harm(two, tmp_path):
+    hostile = "<script>alert(1)</script>"
+    run = two()
+    subject = np.char.replace(run.predictions.subject.astype("U16"), "S0", "=cmd()")
+    evil = replace(run, name=hostile, predictions=replace(run.predictions, subject=subject, group=subject))
+    evil = replace(evil, notes=('<img src="http://example.org/x.png">',), environment={"command": "</pre><b>"})
+    comparison = compare([evil])
+    written = {path.name: path for path in comparison.save(tmp_path)}
+    page = _Page(written["report.html"].read_text())
+    assert hostile in page.text
+    assert [tag for tag, _ in page.tags].count("script") == 1  # the page's own
+    assert hostile not in written["report.md"].read_text()
+    with written["per-subject.csv"].open(newline="") as stream:
+        assert "'=cmd()" in {row["subject"] for row in csv.DictReader(stream)}
+    for name in ("roc.svg", "confusion.svg", "subject-accuracy.svg"):
+        tags = {node.tag.rpartition("}")[2] for node in ElementTree.parse(written[name]).iter()}
+        assert "script" not in tags
+
+
+def test_the_page_needs_nothing_but_itself(two, tmp_path):
+    text = compare([two("a"), two("b", gap=2.0)]).to_html(tmp_path / "r.html").read_text()
+    for tag, attributes in _Page(text).tags:
+        assert tag not in {"link", "iframe", "object", "embed"}
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+    assert not re.search(r"url\(|@import", text)
+
+
+def test_figures_keep_their_text_as_text(two):
+    figures = compare([two("price $5 and $6"), two("b", gap=2.0)]).figures
+    for name in ("roc", "confusion", "subject-accuracy"):
+        texts = [node.text or "" for node in ElementTree.fromstring(figures[name]).iter() if node.tag.endswith("}text")]
+        assert any("price $5" in text for text in texts), name
+
+
+def test_one_class_only_is_reported_and_not_a_failure(two, tmp_path):
+    run = two()
+    only = replace(run, predictions=run.predictions.take(run.predictions.y_true == "ALL"))
+    comparison = compare([only])
+    comparison.save(tmp_path)
+    assert "– one class only (AUROC" in "\n".join(comparison.lines())
+
+
+def test_a_file_of_another_tool_joins_a_comparison(two, tmp_path):
+    ours, theirs = two("ours"), two("theirs", gap=2.0)
+    file = theirs.predictions.take(np.arange(47, -1, -1)).save(tmp_path / "theirs.csv")
+    comparison = compare([ours, Run.load(file)])
+    assert [run.name for run in comparison.runs] == ["theirs", "ours"]
+    assert [str(note) for note in comparison.notes] == [
+        "split not recorded: whether test subjects were trained on cannot be checked (theirs)"
+    ]
+
+
+def test_comparing_loads_neither_torch_nor_figures():
+    # "leukfeat compare --help" and its refusals must not wait for them
+    code = (
+        "import sys, leukfeat.reports.comparison;"
+        "print(sorted({'torch', 'xgboost', 'optuna', 'sklearn', 'matplotlib', 'jinja2'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
