@@ -1,0 +1,6 @@
+"""``python cli.py …`` from a checkout is ``leukfeat …``."""
+
+from leukfeat.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The command line: every command parses, makes one library call, and prints.
+
+Nothing heavy is imported before a command runs, so that ``leukfeat --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from leukfeat.cli import cache, data, features, machine, runs
+from leukfeat.errors import LeukfeatError
+
+EPILOG = "Research use only, not for diagnosis."
+
+app = typer.Typer(
+    name="leukfeat",
+    help="Deep features, tuned heads and honest patient-by-patient comparison for leukemia-cell images.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"leukfeat {version('leukfeat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("init")(data.init)
+app.add_typer(data.app, name="data")
+app.command("extract")(features.extract)
+app.command("fit-head")(runs.fit_head)
+app.command("run")(runs.run)
+app.command("compare")(runs.compare)
+app.add_typer(cache.app, name="cache")
+app.command("models")(machine.models)
+app.command("doctor")(machine.doctor)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 something about the data, 2 something about the request."""
+    try:
+        app(args=arguments, standalone_mode=True)
+    except LeukfeatError as error:
+        print(f"leukfeat: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("leukfeat: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        print(f"leukfeat: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

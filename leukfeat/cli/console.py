@@ -1,0 +1,78 @@
+"""What the commands print: lines to stdout, progress to stderr where somebody is watching."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import typer
+
+
+def say(line: str) -> None:
+    """Print a line."""
+    typer.echo(line)
+
+
+def say_json(facts: Any) -> None:
+    """Print facts as JSON."""
+    typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+
+
+class Progress:
+    """Bars with rate and time left on a terminal; nothing where nobody is watching.
+
+    Call it as a context manager; :meth:`bar` gives a callback ``(done, total, …)`` of the shape the library uses.
+    """
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._started: dict[str, float] = {}
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            self._live = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, name: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps of the work called ``name`` are finished."""
+        if self._live is None:
+            return
+        if name not in self._tasks or done < self._live.tasks[self._tasks[name]].completed:
+            self._tasks[name] = self._live.add_task(name, total=total, rate="")
+            self._started[name] = time.monotonic()
+        seconds = time.monotonic() - self._started[name]
+        rate = f"{done / seconds:.1f}/s" if seconds > 0.5 else ""
+        self._live.update(self._tasks[name], completed=done, total=total, rate=rate)
+
+    def bar(self, name: str) -> Callable[..., None]:
+        """A callback that shows progress under a name."""
+        return lambda done, total, *_: self.update(name, done, total)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """Show progress while a block runs."""
+    with Progress() as shown:
+        yield shown

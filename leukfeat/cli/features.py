@@ -1,0 +1,90 @@
+"""``leukfeat extract``: embeddings into the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from leukfeat.cli import options as o
+from leukfeat.cli.console import Progress, progress, say, say_json
+
+if TYPE_CHECKING:
+    from leukfeat.experiments.stages import Watcher
+    from leukfeat.features.extraction import ExtractionReport
+
+_SHOWN_FAILURES = 50
+
+
+def extract(
+    data: o.Data = None,
+    backbone: o.BackboneNames = None,
+    weights: o.Weights = None,
+    pooling: o.Pooling = None,
+    layer: o.Layer = None,
+    cache: o.Cache = None,
+    device: o.Device = None,
+    amp_dtype: o.AmpDtype = None,
+    batch_size: o.BatchSize = None,
+    num_workers: o.NumWorkers = None,
+    skip_errors: o.SkipErrors = False,
+    dataset: o.Dataset = None,
+    subjects: o.Subjects = None,
+    subjects_from: o.SubjectsFrom = None,
+    positive: o.Positive = None,
+    rehash: o.Rehash = False,
+    as_json: o.Json = False,
+) -> None:
+    """Compute the embeddings of every image that the store does not hold yet.
+
+    Example: leukfeat extract cells.csv --backbone efficientnet_b0 --weights random
+    """
+    from leukfeat.experiments.stages import extract_recipe
+
+    recipe = o.recipe_of(
+        data,
+        {
+            "data.dataset": dataset,
+            "data.subjects": subjects,
+            "data.subjects_from": subjects_from,
+            "data.positive": positive,
+            "backbone": o.backbones_of(backbone, weights, pooling, layer),
+            "extraction.device": device,
+            "extraction.amp_dtype": amp_dtype,
+            "extraction.batch_size": batch_size,
+            "extraction.num_workers": num_workers,
+            "extraction.skip_errors": skip_errors,
+            "cache": cache,
+        },
+    )
+    with progress() as shown:
+        reports = extract_recipe(recipe, watcher=watcher(shown, quiet=as_json), rehash=rehash)
+    if as_json:
+        say_json([report.to_dict() for report in reports])
+    if any(report.failed for report in reports) and not recipe.extraction.skip_errors:
+        raise typer.Exit(1)
+
+
+def watcher(shown: Progress, *, quiet: bool) -> Watcher:
+    """What the commands show while a recipe runs."""
+    from leukfeat.experiments.candidates import Forwarding
+    from leukfeat.experiments.stages import Watcher
+
+    return Watcher(
+        told=(lambda line: None) if quiet else say,
+        hashing=shown.bar("checksums"),
+        rendering=shown.bar("cells"),
+        forwarding=Forwarding(
+            progress=lambda at: shown.update("extract", at.done, at.total), reported=None if quiet else _print_report
+        ),
+        folds=shown.update,
+    )
+
+
+def _print_report(report: ExtractionReport) -> None:
+    """A table of what failed, if anything did, and the line of counts."""
+    for sample, path, reason in report.failed[:_SHOWN_FAILURES]:
+        say(f"  failed: {sample}: {reason}" + (f" ({path})" if path != sample else ""))
+    if len(report.failed) > _SHOWN_FAILURES:
+        say(f"  … and {len(report.failed) - _SHOWN_FAILURES} more failed (--json lists all)")
+    say(report.describe())

@@ -1,0 +1,181 @@
+"""``leukfeat fit-head``, ``run`` and ``compare``: from features to an honest comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leukfeat.cli import options as o
+from leukfeat.cli.console import progress, say, say_json
+from leukfeat.cli.features import watcher
+
+if TYPE_CHECKING:
+    from leukfeat.experiments.recipe import Recipe
+    from leukfeat.reports.comparison import Comparison
+
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of run folders. [default: runs]")]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Folds at once. [default: processors]")]
+Storage = Annotated[
+    str | None,
+    typer.Option(metavar="WHERE", help="Optuna journal file or database URL. [default: a journal in the run folder]"),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Run again what is finished.")]
+
+
+def fit_head(
+    data: o.Data = None,
+    head: Annotated[list[str] | None, typer.Option(metavar="NAME", help="See 'leukfeat models'; repeatable.")] = None,
+    backbone: o.BackboneNames = None,
+    weights: o.Weights = None,
+    pooling: o.Pooling = None,
+    layer: o.Layer = None,
+    features: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Features with ids (HDF5, parquet, npz) in place of a backbone.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="grouped, official, holdout, fixed-test, per-image or per-image-holdout. [default: grouped]",
+        ),
+    ] = None,
+    split_file: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Columns sample, fold_0 … (train/val/test).")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Outer folds. [default: 5]")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Repeats of the split. [default: 1]")] = None,
+    fractions: Annotated[str | None, typer.Option(metavar="A/B/C", help="Holdout shares. [default: 60/20/20]")] = None,
+    test_part: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Official part to test on (fixed-test).")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Optuna trials a fold. [default: 30]")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop tuning a fold after this time.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(metavar="NAME", help="What tuning maximises.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds folds and tuning. [default: 0]")] = None,
+    storage: Storage = None,
+    jobs: Jobs = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    dataset: o.Dataset = None,
+    subjects: o.Subjects = None,
+    subjects_from: o.SubjectsFrom = None,
+    positive: o.Positive = None,
+    cache: o.Cache = None,
+    device: o.Device = None,
+    amp_dtype: o.AmpDtype = None,
+    batch_size: o.BatchSize = None,
+    num_workers: o.NumWorkers = None,
+    skip_errors: o.SkipErrors = False,
+    as_json: o.Json = False,
+) -> None:
+    """Tune a head on frozen features, test it on patients it has not seen, and keep the model.
+
+    Missing features are extracted first. The same command continues a stopped run.
+
+    Example: leukfeat fit-head cells.csv --backbone efficientnet_b0 --weights random --head xgboost --trials 10
+    """
+    together = o.backbones_of(backbone, weights, pooling, layer)
+    recipe = o.recipe_of(
+        data,
+        {
+            "data.dataset": dataset,
+            "data.subjects": subjects,
+            "data.subjects_from": subjects_from,
+            "data.positive": positive,
+            "split.kind": "file" if split_file and split is None else split,
+            "split.file": split_file,
+            "split.folds": folds,
+            "split.repeats": repeats,
+            "split.fractions": fractions,
+            "split.test_part": test_part,
+            "split.seed": seed,
+            "seed": seed,
+            "backbone": None if together is None else [{"concatenate": together}],
+            "head": o.heads_of(data, head, trials=trials, timeout=timeout, metric=metric),
+            "features": features,
+            "extraction.device": device,
+            "extraction.amp_dtype": amp_dtype,
+            "extraction.batch_size": batch_size,
+            "extraction.num_workers": num_workers,
+            "extraction.skip_errors": skip_errors,
+            "cache": cache,
+            "out": out,
+        },
+    )
+    _execute(recipe, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=None)
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML).")],
+    jobs: Jobs = None,
+    storage: Storage = None,
+    out: Out = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the report goes. [default: the recipe's]")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: o.Json = False,
+) -> None:
+    """Run everything a recipe says and write the comparison.
+
+    Example: leukfeat run configs/quickstart.yaml
+    """
+    from leukfeat.experiments.recipe import load_recipe
+
+    changes = {name: value for name, value in (("out", out), ("report", report)) if value is not None}
+    loaded = load_recipe(recipe).model_copy(update=changes)
+    _execute(loaded, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=loaded.report)
+
+
+def compare(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUN…", help="Run folders or predictions files. [default: runs/*]")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the report.")] = Path(
+        "report"
+    ),
+    positive: o.Positive = None,
+    as_json: o.Json = False,
+) -> None:
+    """Put runs on the same split side by side, per cell and per subject: terminal, Markdown, CSV and HTML.
+
+    Example: leukfeat compare runs/* -o report
+    """
+    from leukfeat.evaluation.runs import Run, find_runs
+    from leukfeat.reports.comparison import compare as compare_runs
+
+    paths = runs or find_runs(Path("runs"))
+    comparison = compare_runs([Run.load(path, positive=positive) for path in paths], positive=positive)
+    written = comparison.save(output)
+    _print(comparison, written, as_json=as_json)
+
+
+def _execute(
+    recipe: Recipe, *, jobs: int | None, storage: str | None, overwrite: bool, as_json: bool, report: Path | None
+) -> None:
+    """Run a recipe, compare what it made, write the report where one is wanted, print the rest."""
+    from leukfeat.evaluation.runs import Run
+    from leukfeat.experiments.run import run as run_recipe
+    from leukfeat.reports.comparison import compare as compare_runs
+
+    with progress() as shown:
+        folders = run_recipe(
+            recipe, n_jobs=jobs, storage=storage, overwrite=overwrite, watcher=watcher(shown, quiet=as_json)
+        )
+    comparison = compare_runs([Run.load(folder) for folder in folders])
+    written = comparison.save(report) if report is not None else []
+    _print(comparison, written, as_json=as_json)
+
+
+def _print(comparison: Comparison, written: list[Path], *, as_json: bool) -> None:
+    if as_json:
+        say_json({**comparison.to_dict(), "written": [str(path) for path in written]})
+        return
+    for line in comparison.lines():
+        say(line)
+    for path in written[:1]:
+        say(f"wrote {path} and {len(written) - 1} files beside it" if len(written) > 1 else f"wrote {path}")

@@ -1,0 +1,253 @@
+"""Recipes: one YAML file, read strictly, that says everything a run depends on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from leukfeat.backbones.spec import BackboneSpec, Preprocess
+from leukfeat.errors import LeukfeatError, RecipeError
+from leukfeat.textfiles import write_text
+
+RECIPE_FILE = "leukfeat.yaml"  # what the commands read where they are called without DATA
+
+SplitKind = Literal["grouped", "official", "holdout", "fixed-test", "per-image", "per-image-holdout", "file"]
+SPLIT_KINDS: tuple[str, ...] = get_args(SplitKind)
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, no unknown keys, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class SyntheticData(Section):
+    """Generated cells (see :func:`leukfeat.data.synthetic.synthesize`)."""
+
+    folder: Path = Path("synthetic-cells")
+    subjects: int = Field(24, ge=4)
+    cells: int = Field(20, ge=1)
+    size: int = Field(128, ge=32, le=1024)
+    seed: int = 0
+    size_confound: bool = True
+
+
+class DataSection(Section):
+    """Which images: a manifest or folder, or generated cells."""
+
+    path: Path | None = None
+    synthetic: SyntheticData | None = None
+    dataset: str | None = None
+    subjects: Literal["unknown"] | None = None
+    subjects_from: str | None = None
+    positive: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSection:
+        if (self.path is None) == (self.synthetic is None):
+            raise ValueError("give either path or synthetic")
+        return self
+
+
+def _fractions(value: object) -> object:
+    return [float(part) for part in value.split("/")] if isinstance(value, str) else value
+
+
+class SplitSection(Section):
+    """Who is trained on and who is tested."""
+
+    kind: SplitKind = "grouped"
+    folds: int = Field(5, ge=2)
+    repeats: int = Field(1, ge=1)
+    seed: int = 0
+    fractions: Annotated[tuple[float, float, float], BeforeValidator(_fractions)] = (60, 20, 20)
+    test_part: str = "prelim"
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _file_goes_with_kind(self) -> SplitSection:
+        if (self.kind == "file") != (self.file is not None):
+            raise ValueError("kind: file and file: PATH belong together")
+        return self
+
+
+class HeadSection(Section):
+    """A classification head and how long to tune it."""
+
+    name: str
+    trials: int = Field(30, ge=1)
+    timeout: float | None = Field(None, gt=0)  # seconds a fold
+    metric: str | None = None
+    inner_folds: int = Field(4, ge=2)
+    params: dict[str, str | int | float | bool | None] = {}
+
+
+class ExtractionSection(Section):
+    """How forward passes run; nothing here changes which features are meant, but ``amp_dtype`` is part of their key."""
+
+    device: str = "auto"
+    amp_dtype: Literal["float16", "bfloat16"] | None = None
+    batch_size: int = Field(32, ge=1)
+    num_workers: int | None = Field(None, ge=1)
+    skip_errors: bool = False
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _fused(value: object) -> object:
+    """A backbone entry is one backbone, or several whose features are concatenated."""
+    if isinstance(value, Mapping) and set(value) == {"concatenate"}:
+        return value["concatenate"]
+    return _listed(value)
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Backbone = Annotated[BackboneSpec, BeforeValidator(_named)]
+Backbones = Annotated[tuple[Backbone, ...], BeforeValidator(_fused), Field(min_length=1)]
+Head = Annotated[HeadSection, BeforeValidator(_named)]
+
+
+class Paper(Section):
+    """Where a recipe comes from."""
+
+    title: str
+    doi: str | None = None
+    where: str | None = None
+
+
+class Recipe(Section):
+    """Everything a run depends on.
+
+    Every backbone is evaluated with every head. Relative paths are relative to the working directory.
+    """
+
+    name: str = Field("run", pattern=r"^[\w.+-]+$")
+    data: DataSection
+    split: SplitSection = SplitSection()
+    backbone: Annotated[tuple[Backbones, ...], BeforeValidator(_listed)] = ()
+    features: Path | None = None
+    head: Annotated[tuple[Head, ...], BeforeValidator(_listed)] = ()
+    extraction: ExtractionSection = ExtractionSection()
+    seed: int = 0
+    cache: Path | None = None
+    out: Path = Path("runs")
+    report: Path = Path("report")
+    paper: Paper | None = None
+    reported: dict[str, float] = {}
+    unstated: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_source_of_features(self) -> Recipe:
+        if self.features is not None and self.backbone:
+            raise ValueError("give either backbone or features")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain YAML types, defaults spelled out."""
+        return self.model_dump(mode="json")
+
+    def save(self, file: Path | str) -> Path:
+        """Write the recipe with every default spelled out."""
+        with write_text(file) as stream:
+            yaml.safe_dump(self.resolved(), stream, sort_keys=False, allow_unicode=True)
+        return Path(file)
+
+
+def load_recipe(file: Path | str) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    RecipeError
+        The file is missing or no YAML, a key is unknown or stands twice, or a value has the wrong type. The message
+        names the file and the place in it.
+    """
+    file = Path(file)
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise RecipeError(f"{file}: no such recipe") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{file}{where}: {getattr(error, 'problem', None) or 'not YAML'}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{file}: a recipe is a list of 'key: value' lines; found {type(content).__name__}")
+    return recipe_from(content, str(file))
+
+
+def recipe_from(content: Mapping[str, Any], where: str) -> Recipe:
+    """Validate plain values as a recipe; ``where`` names their source in errors."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_first_problem(error, content)}") from None
+
+
+def _first_problem(error: ValidationError, content: Mapping[str, Any]) -> str:
+    """One line for the first thing that is wrong (an unknown key before everything it may have caused)."""
+    problems = sorted(
+        error.errors(), key=lambda problem: problem["type"] not in ("extra_forbidden", "unexpected_keyword_argument")
+    )
+    problem = problems[0]
+    place = [str(step) for step in problem["loc"]]
+    cause = problem.get("ctx", {}).get("error")
+    dotted = ".".join(place)
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _keys_at(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1)
+        inside = f" in {'.'.join(place[:-1])}" if len(place) > 1 else ""
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        return f"unknown key {place[-1]!r}{inside}; {hint}"
+    if isinstance(cause, LeukfeatError | ValueError):
+        return f"{dotted}: {cause}" if dotted else str(cause)
+    given = problem.get("input")
+    found = (
+        f" (found {given!r})" if not isinstance(given, Mapping | list | tuple) and problem["type"] != "missing" else ""
+    )
+    return f"{dotted}: {problem['msg'][0].lower()}{problem['msg'][1:]}{found}"
+
+
+_SECTIONS: dict[str, type] = {
+    "data": DataSection,
+    "synthetic": SyntheticData,
+    "split": SplitSection,
+    "backbone": BackboneSpec,
+    "preprocess": Preprocess,
+    "head": HeadSection,
+    "extraction": ExtractionSection,
+    "paper": Paper,
+}
+
+
+def _keys_at(place: list[str]) -> list[str]:
+    """The keys that may stand at a place of a recipe."""
+    named = [step for step in place if step in _SECTIONS]
+    section = _SECTIONS[named[-1]] if named else Recipe
+    return list(section.model_fields if issubclass(section, BaseModel) else section.__annotations__)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe subset, refusing a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping whose keys are all different."""
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)

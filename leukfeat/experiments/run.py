@@ -1,0 +1,172 @@
+"""From a recipe to run folders: every candidate evaluated, and a model of each kept."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from leukfeat.data.manifest import Manifest
+from leukfeat.data.splits import Fold, SplitPlan
+from leukfeat.evaluation.crossval import FoldResult, cross_validate
+from leukfeat.evaluation.runs import RUN_JSON
+from leukfeat.experiments.bundle import save_bundle
+from leukfeat.experiments.candidates import HeadOnFeatures
+from leukfeat.experiments.environment import environment
+from leukfeat.experiments.recipe import Recipe
+from leukfeat.experiments.stages import (
+    Watcher,
+    candidate_of,
+    each_alone,
+    forwarding_of,
+    make_split,
+    open_data,
+    open_store,
+)
+from leukfeat.heads.tuning import TunedHead
+from leukfeat.textfiles import write_text
+
+
+def run(
+    recipe: Recipe,
+    *,
+    n_jobs: int | None = None,
+    storage: str | None = None,
+    overwrite: bool = False,
+    watcher: Watcher = Watcher(),  # noqa: B008 (frozen)
+) -> list[Path]:
+    """Run every candidate of a recipe and keep each in a folder of its own.
+
+    A finished run is not repeated; a stopped one goes on where it was.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to do.
+    n_jobs : int or None
+        Folds fitted at once, each in a process of its own; None takes one a processor. Results do not depend on it.
+    storage : str or None
+        Optuna storage shared by all studies: a journal file or a database URL. None keeps a journal in each run folder.
+    overwrite : bool
+        Run again what is finished.
+    watcher : Watcher
+        What to tell on the way.
+
+    Returns
+    -------
+    list of Path
+        The run folders, in the recipe's order.
+    """
+    manifest = open_data(recipe, watcher)
+    plan = make_split(manifest, recipe.split)
+    for line in plan.describe():
+        watcher.told(line)
+    store, forwarding = open_store(recipe), forwarding_of(recipe, watcher.forwarding)
+    folders = []
+    for alone in each_alone(recipe):
+        job = _Job(alone, manifest, plan, candidate_of(alone, store, forwarding))
+        if overwrite and job.folder.exists():
+            shutil.rmtree(job.folder)
+        if (job.folder / RUN_JSON).is_file():
+            watcher.told(f"{job.folder}: already finished (--overwrite runs it again)")
+        else:
+            job.execute(n_jobs=n_jobs, storage=storage, watcher=watcher)
+            watcher.told(f"wrote {job.folder}")
+        folders.append(job.folder)
+    return folders
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One candidate of a recipe on its split."""
+
+    recipe: Recipe
+    manifest: Manifest
+    plan: SplitPlan
+    candidate: HeadOnFeatures
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of everything the predictions depend on."""
+        parts = (self.manifest.digest, self.plan.digest, self.candidate.identity(self.manifest))
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+    @cached_property
+    def folder(self) -> Path:
+        """``<out>/<recipe>-<backbone>-<head>-<digest8>``."""
+        words = f"{self.recipe.name}-{self.candidate.name}" if self.recipe.name != "run" else self.candidate.name
+        slug = re.sub(r"[^\w.]+", "-", words).strip("-").lower()
+        return self.recipe.out / f"{slug[:100]}-{self.digest[:8]}"
+
+    def execute(self, *, n_jobs: int | None, storage: str | None, watcher: Watcher) -> None:
+        """Evaluate, fit the model to keep, and write everything; the run file comes last."""
+        candidate = replace(
+            self.candidate, storage=storage, studies=self.folder / "studies", study_prefix=self.digest[:16]
+        )
+        self.plan.save(self.folder / "split.csv")
+        self.recipe.save(self.folder / "recipe.yaml")
+        workers = _Workers(candidate, self.manifest, min(n_jobs or os.cpu_count() or 1, len(self.plan.folds) + 1))
+        result = cross_validate(
+            candidate,
+            self.manifest,
+            self.plan,
+            map_folds=workers,
+            progress=lambda done, total: watcher.folds(candidate.name, done, total),
+        )
+        head, facts = workers.kept
+        save_bundle(self.folder / "model", head, facts, candidate, self.manifest)
+        _write_trials(self.folder / "trials.csv", [*result.folds, {"repeat": "", "fold": "kept", **facts}])
+        folds = tuple({name: value for name, value in fold.items() if name != "trials"} for fold in result.folds)
+        replace(result, folds=folds, environment=environment()).save(self.folder)
+
+
+class _Workers:
+    """Fits folds in order, in several processes, and beside them the model to keep.
+
+    Parameters
+    ----------
+    candidate, manifest
+        What is fitted, on what.
+    n_jobs : int
+        Processes; 1 stays in this one.
+    """
+
+    def __init__(self, candidate: HeadOnFeatures, manifest: Manifest, n_jobs: int) -> None:
+        self.candidate, self.manifest, self.n_jobs = candidate, manifest, n_jobs
+        self.kept: tuple[TunedHead, Mapping[str, Any]]
+
+    def __call__(self, work: Callable[[Fold], FoldResult], folds: Iterable[Fold]) -> Iterator[FoldResult]:
+        from joblib import Parallel, delayed
+
+        tasks = [delayed(work)(fold) for fold in folds]
+        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            [*tasks, delayed(_fit_kept)(self.candidate, self.manifest)]
+        )
+        for _ in tasks:
+            yield next(results)
+        self.kept = next(results)
+
+
+def _fit_kept(candidate: HeadOnFeatures, manifest: Manifest) -> tuple[TunedHead, Mapping[str, Any]]:
+    """The head fitted on every labelled row; its features stay behind."""
+    fitted = candidate.fit_all(manifest)
+    return fitted.head, fitted.facts
+
+
+def _write_trials(file: Path, folds: Iterable[Mapping[str, Any]]) -> None:
+    """One line a trial: fold, number, state, score, seconds, parameters as JSON."""
+    with write_text(file) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["repeat", "fold", "trial", "state", "value", "seconds", "rounds", "params"])
+        for fold in folds:
+            for trial in fold["trials"]:
+                facts = [trial.get(name) for name in ("number", "state", "value", "seconds", "rounds")]
+                writer.writerow([fold["repeat"], fold["fold"], *facts, json.dumps(trial["params"], sort_keys=True)])

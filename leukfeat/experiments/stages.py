@@ -1,0 +1,197 @@
+"""What each section of a recipe means: a manifest, a split, a store, candidates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from leukfeat.backbones.spec import BackboneSpec
+from leukfeat.data.hashing import HashMemo
+from leukfeat.data.manifest import Manifest
+from leukfeat.data.splits import SplitPlan
+from leukfeat.errors import RecipeError
+from leukfeat.experiments.candidates import Forwarding, HeadOnFeatures
+from leukfeat.experiments.recipe import Recipe, SplitSection
+from leukfeat.features.exchange import read_features, write_features
+from leukfeat.features.extraction import ExtractionReport, load_features
+from leukfeat.features.store import FeatureStore
+from leukfeat.features.table import Features
+from leukfeat.heads.catalog import find_head
+from leukfeat.heads.tuning import TunedHead
+
+_NO_BACKBONE = "no backbone given; name one with --backbone, e.g. --backbone efficientnet_b0"
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What a caller wants to be told while a recipe runs; every part may be left out.
+
+    Attributes
+    ----------
+    told : callable(str)
+        A line for people.
+    hashing, rendering : callable(done, total)
+        Progress of reading checksums and of drawing cells.
+    forwarding : Forwarding
+        Progress and reports of extraction.
+    folds : callable(name, done, total)
+        Progress over the folds of a candidate.
+    """
+
+    told: Callable[[str], None] = lambda line: None
+    hashing: Callable[[int, int], None] | None = None
+    rendering: Callable[[int, int], None] | None = None
+    forwarding: Forwarding = field(default_factory=Forwarding)
+    folds: Callable[[str, int, int], None] = lambda name, done, total: None
+
+
+def open_data(recipe: Recipe, watcher: Watcher, *, rehash: bool = False) -> Manifest:
+    """The manifest a recipe's data section means; generated cells are drawn where they are not there yet."""
+    data = recipe.data
+    if data.synthetic is not None:
+        from leukfeat.data.synthetic import synthesize
+
+        wanted = data.synthetic
+        return synthesize(
+            wanted.folder,
+            n_subjects=wanted.subjects,
+            n_cells=wanted.cells,
+            seed=wanted.seed,
+            size=wanted.size,
+            size_confound=wanted.size_confound,
+            progress=watcher.rendering,
+        )
+    if data.path is None:
+        raise RecipeError("data: give either path or synthetic")
+    manifest = Manifest.open(
+        data.path,
+        dataset=data.dataset,
+        subjects=data.subjects,
+        subjects_from=data.subjects_from,
+        positive=data.positive,
+        memo=HashMemo(rehash=rehash),
+        progress=watcher.hashing,
+    )
+    for line in manifest.describe():
+        watcher.told(line)
+    return manifest
+
+
+def make_split(manifest: Manifest, split: SplitSection) -> SplitPlan:
+    """The plan a recipe's split section means."""
+    if split.kind == "file":
+        if split.file is None:
+            raise RecipeError("split: kind: file needs file: PATH")
+        return SplitPlan.from_file(manifest, split.file)
+    makers: dict[str, Callable[[], SplitPlan]] = {
+        "grouped": lambda: SplitPlan.grouped(manifest, split.folds, split.repeats, split.seed),
+        "per-image": lambda: SplitPlan.per_image(manifest, split.folds, split.repeats, split.seed),
+        "holdout": lambda: SplitPlan.holdout(manifest, split.fractions, split.repeats, split.seed),
+        "per-image-holdout": lambda: SplitPlan.holdout(
+            manifest, split.fractions, split.repeats, split.seed, per_image=True
+        ),
+        "official": lambda: SplitPlan.official(manifest),
+        "fixed-test": lambda: SplitPlan.fixed_test(manifest, split.test_part),
+    }
+    return makers[split.kind]()
+
+
+def default_cache() -> Path:
+    """Where features are kept when nobody says: ``LEUKFEAT_CACHE``, else ``cache``."""
+    return Path(os.environ.get("LEUKFEAT_CACHE") or "cache")
+
+
+def open_store(recipe: Recipe) -> FeatureStore:
+    """The feature store a recipe means."""
+    return FeatureStore(recipe.cache or default_cache())
+
+
+def each_alone(recipe: Recipe) -> Iterator[Recipe]:
+    """A recipe of its own for every backbone entry with every head.
+
+    Raises
+    ------
+    RecipeError
+        No head, or no source of features, is named.
+    UnknownNameError
+        A head that does not exist, reported before any work is done.
+    """
+    if not recipe.head:
+        raise RecipeError("no head given; name one with --head, e.g. --head xgboost")
+    if not recipe.backbone and recipe.features is None:
+        raise RecipeError(_NO_BACKBONE)
+    for head in recipe.head:
+        find_head(head.name)
+    for backbones in recipe.backbone or ((),):
+        for head in recipe.head:
+            yield recipe.model_copy(update={"backbone": (backbones,) if backbones else (), "head": (head,)})
+
+
+def candidate_of(recipe: Recipe, store: FeatureStore, forwarding: Forwarding) -> HeadOnFeatures:
+    """The candidate that a recipe with one backbone entry and one head means."""
+    head = recipe.head[0]
+    tuned = TunedHead(
+        head.name,
+        n_trials=head.trials,
+        metric=head.metric,
+        inner_folds=head.inner_folds,
+        timeout=head.timeout,
+        params=head.params or None,
+        random_state=recipe.seed,
+    )
+    if recipe.features is not None:
+        return HeadOnFeatures((), tuned, features=read_features(recipe.features), forwarding=forwarding)
+    return HeadOnFeatures(recipe.backbone[0], tuned, store, forwarding=forwarding)
+
+
+def forwarding_of(recipe: Recipe, watched: Forwarding) -> Forwarding:
+    """The recipe's extraction section with a caller's progress."""
+    return replace(watched, **recipe.extraction.model_dump())
+
+
+def extract_recipe(
+    recipe: Recipe,
+    *,
+    watcher: Watcher = Watcher(),
+    rehash: bool = False,
+) -> list[ExtractionReport]:
+    """Compute the missing features of every backbone a recipe names, each once.
+
+    Raises
+    ------
+    RecipeError
+        The recipe names no backbone.
+    UsageError
+        A backbone's input statistics are learned from training images, which only a fold has.
+    """
+    specs = _all_backbones(recipe)
+    manifest = open_data(recipe, watcher, rehash=rehash)
+    store, how = open_store(recipe), forwarding_of(recipe, watcher.forwarding)
+    return [how.extract(spec, manifest, store) for spec in specs]
+
+
+def _all_backbones(recipe: Recipe) -> list[BackboneSpec]:
+    """Every backbone a recipe names, once."""
+    specs = list(dict.fromkeys(spec for entry in recipe.backbone for spec in entry))
+    if not specs:
+        raise RecipeError(_NO_BACKBONE)
+    return specs
+
+
+def export_recipe(recipe: Recipe, file: Path) -> tuple[Features, int]:
+    """Write the stored features of a recipe's backbones, side by side, with paths, labels and subjects.
+
+    Returns
+    -------
+    (Features, int)
+        What was written, and how many samples have no stored features.
+    """
+    manifest, store = open_data(recipe, Watcher()), open_store(recipe)
+    specs = _all_backbones(recipe)
+    features = Features.concatenate(
+        [load_features(spec, manifest, store, amp_dtype=recipe.extraction.amp_dtype) for spec in specs]
+    )
+    write_features(features, file, manifest)
+    return features, len(manifest) - len(features)
