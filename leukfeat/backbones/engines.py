@@ -64,7 +64,13 @@ class EagerEngine:
         self.details = f"eager, torch {torch.__version__}, {device.type} {where}"
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed a batch of arranged images: (B, H, W, 3) -> (B, d)."""
+        """Embed a batch of arranged images: (B, H, W, 3) -> (B, d).
+
+        Raises
+        ------
+        UsageError
+            The batch does not fit into the device's memory.
+        """
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             if self._amp_dtype is not None:
@@ -72,7 +78,13 @@ class EagerEngine:
             if self._device.type == "cuda":
                 # TF32 keeps 10 bits of a factor; rows called fp32 have to agree with those of a CPU
                 stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False))
-            embedding = self._network(self._inputs.normalise(images, self._device))
+            try:
+                embedding = self._network(self._inputs.normalise(images, self._device))
+            except torch.OutOfMemoryError as error:
+                raise UsageError(
+                    f"a batch of {len(images)} images does not fit into the memory of {self._device.type}; choose a"
+                    " smaller --batch-size (finished rows are kept)"
+                ) from error
             return embedding.float().cpu().numpy()  # type: ignore[no-any-return]
 
 

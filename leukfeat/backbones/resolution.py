@@ -186,7 +186,7 @@ def _resolve(spec: BackboneSpec, memo: HashMemo) -> Resolution:
     if source.file is not None:
         digest = _digest_of(source.file, memo)
     else:
-        from leukfeat.backbones.network import digest_of_tensors, random_trunk
+        from leukfeat.backbones.trunks import digest_of_tensors, random_trunk
 
         digest = digest_of_tensors(random_trunk(source.architecture, model_args, spec.seed))
     return Resolution(

@@ -55,7 +55,7 @@ class ImageResult:
     image : ndarray of shape (H, W, 3), uint8, or None
         None where no row gives it.
     failed : tuple of (row, reason)
-        Rows that were tried and failed.
+        Rows that were tried and stay without a vector.
     """
 
     work: ImageWork
@@ -114,7 +114,9 @@ def arranged_images(
         failed: list[tuple[int, str]] = []
         for row in item.rows:
             try:
-                return ImageResult(item, inputs.arrange(read_row(manifest, row)), tuple(failed))
+                image = inputs.arrange(read_row(manifest, row))
+                # a row whose file is merely gone shares the vector of its copy; one with other content does not
+                return ImageResult(item, image, tuple(failure for failure in failed if failure[1] == CHANGED))
             except ImageError as error:
                 failed.append((row, error.reason))
         return ImageResult(item, None, tuple(failed))

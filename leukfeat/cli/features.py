@@ -74,9 +74,7 @@ def watcher(shown: Progress, *, quiet: bool) -> Watcher:
         told=(lambda line: None) if quiet else say,
         hashing=shown.bar("checksums"),
         rendering=shown.bar("cells"),
-        forwarding=Forwarding(
-            progress=lambda at: shown.update("extract", at.done, at.total), reported=None if quiet else _print_report
-        ),
+        forwarding=Forwarding(progress=shown.bar("extract"), reported=None if quiet else _print_report),
         folds=shown.update,
     )
 

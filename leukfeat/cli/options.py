@@ -69,7 +69,7 @@ def recipe_of(data: Path | None, flags: Mapping[str, Any]) -> Recipe:
 
     content: dict[str, Any]
     if data is not None:
-        content, where = {"data": {"path": data}}, "options"
+        content, where = {"data": {"path": data}}, ""
     elif Path(RECIPE_FILE).is_file():
         content, where = load_recipe(RECIPE_FILE).resolved(), f"{RECIPE_FILE} with the options given"
     else:

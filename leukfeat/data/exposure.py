@@ -48,6 +48,14 @@ class Seen:
     def __or__(self, other: Seen) -> Seen:
         return Seen(self.images | other.images, self.groups | other.groups, self.unknown or other.unknown)
 
+    def beyond(self, declared: Seen) -> Seen:
+        """What was seen besides what is declared, e.g. besides the training part that a fold itself gives away.
+
+        A split by image puts one subject, or two identical images, on both sides and says so; an encoder trained on
+        that training part has seen no more than the split declares.
+        """
+        return Seen(self.images - declared.images, self.groups - declared.groups, self.unknown)
+
     def refuse(self, manifest: Manifest, rows: Sequence[int] | NDArray[np.int64]) -> None:
         """Raise if any of the rows was seen.
 

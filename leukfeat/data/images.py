@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -23,8 +24,10 @@ from PIL import (
 
 from leukfeat.errors import ImageError
 
-MAX_PIXELS = 100_000_000  # larger than any single microscope field; a few bytes can claim to be far more
-_MAX_BYTES = 1 << 30  # an honest file of 100 megapixels is smaller
+# A few bytes can claim to be a huge image. This is where some of Pillow's decoders begin to warn, and a warning from a
+# thread cannot be kept from the user without changing settings of the whole process.
+MAX_PIXELS = 89_478_485
+_MAX_BYTES = 1 << 30  # an honest file of so many pixels is smaller
 
 # First bytes of a file and the decoder they call for: the content decides, not the suffix. The decoders are named one
 # by one, so Pillow's own opener is not needed: it warns about large images through the process-wide warning filters,
@@ -42,8 +45,8 @@ _DECODERS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"RIFF", WebPImagePlugin.WebPImageFile),
 )
 
-# What Pillow's decoders raise on damaged files. The UserWarning is a decoder's complaint about damaged metadata, which
-# arrives as an exception where a program turns warnings into errors.
+# What Pillow's decoders raise on damaged files. A Warning is a decoder's complaint about damaged metadata, which is an
+# exception where a program turns warnings into errors.
 _DECODER_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -54,8 +57,8 @@ _DECODER_ERRORS = (
     RuntimeError,
     SyntaxError,
     TypeError,
-    UserWarning,
     ValueError,
+    Warning,
     Image.DecompressionBombError,
     struct.error,
     zlib.error,
@@ -127,7 +130,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     Raises
     ------
     ImageError
-        Empty, truncated or damaged; not an image; more than 100 megapixels; several frames; pixels without a known
+        Empty, truncated or damaged; not an image; more than 89 megapixels; several frames; pixels without a known
         white (floating point, 32-bit integers).
     """
     if not data:
@@ -137,7 +140,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         raise ImageError(name, "not an image (BMP, GIF, JPEG, PNG, TIFF and WebP are read)")
     try:
         with decoder(io.BytesIO(data)) as image:
-            width, height = image.size
+            width, height = _largest(image)
             if width * height > MAX_PIXELS:
                 raise ImageError(
                     name, f"{width} × {height} pixels are more than {MAX_PIXELS // 1_000_000} megapixels; refused"
@@ -153,6 +156,15 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     except _DECODER_ERRORS as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(name, f"truncated or damaged: {words}") from error
+
+
+def _largest(image: ImageFile.ImageFile) -> tuple[int, int]:
+    """Width and height of what has to be unpacked at once: a TIFF's tile may be larger than the image."""
+    sizes = [image.size]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        sizes.append((int(tags.get(TiffImagePlugin.TILEWIDTH, 0)), int(tags.get(TiffImagePlugin.TILELENGTH, 0))))
+    return max(sizes, key=math.prod)
 
 
 def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:

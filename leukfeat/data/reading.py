@@ -39,14 +39,16 @@ class Columns(TypedDict):
 
 
 def is_checksum_list(file: Path) -> bool:
-    """Whether a table is a list of checksums and no manifest: it has digests and no labels.
+    """Whether a table is a list of checksums and no manifest: its header has digests and no labels.
 
-    Raises
-    ------
-    ManifestError
-        The file is no table.
+    What is no table at all is no such list either; reading it as a manifest says what is wrong with it.
     """
-    columns = read_table(file)[0].keys()
+    try:
+        with file.open(encoding="utf-8-sig") as stream:
+            header = stream.readline()
+    except (OSError, UnicodeDecodeError):
+        return False
+    columns = {name.strip().strip('"') for name in header.split("\t" if "\t" in header else ",")}
     return "sha256" in columns and "label" not in columns
 
 

@@ -59,20 +59,21 @@ class SplitPlan:
     def __post_init__(self) -> None:
         if not self.folds:
             raise SplitError(f"{self.kind} split of {self.manifest.dataset}: no folds")
-        label = np.asarray(self.manifest.label)
+        code_of = {name: code for code, name in enumerate(("", *self.manifest.classes))}
+        code = np.array([code_of[name] for name in self.manifest.label])
         owner = {"linked-subject": self.manifest.group, "subject": self.manifest.subject, "none": None}[self.protection]
         for fold in self.folds:
             where = f"{self.kind} split of {self.manifest.dataset}, repeat {fold.repeat} fold {fold.number}"
             rows = np.concatenate([fold.train, fold.validation, fold.test])
             if len(np.unique(rows)) < len(rows):
                 raise SplitError(f"{where}: a sample stands in two parts")
-            if len(rows) and (label[rows] == "").any():
-                raise SplitError(f"{where}: sample {self.manifest.sample[rows[label[rows] == ''][0]]} has no label")
+            if (unlabelled := rows[code[rows] == 0]).size:
+                raise SplitError(f"{where}: sample {self.manifest.sample[unlabelled[0]]} has no label")
             if not len(fold.test):
                 raise SplitError(f"{where}: the test part is empty")
-            lacking = sorted(set(label[rows]) - set(label[fold.train]))
-            if lacking:
-                raise SplitError(f"{where}: class {str(lacking[0])!r} is absent from the training part")
+            if (lacking := np.setdiff1d(code[rows], code[fold.train])).size:
+                name = self.manifest.classes[lacking[0] - 1]
+                raise SplitError(f"{where}: class {name!r} is absent from the training part")
             if owner is not None and (shared := sorted(crossing_owners([fold], owner))):
                 raise SplitError(
                     f"{where}: {len(shared)} {self.protection} group(s) stand on two sides, e.g. {shared[0]!r};"

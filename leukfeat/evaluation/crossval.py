@@ -158,7 +158,8 @@ class _FoldWork:
     def __call__(self, fold: Fold) -> FoldResult:
         started = time.perf_counter()
         fitted = self.candidate.fit(self.manifest, fold)
-        fitted.seen.refuse(self.manifest, fold.test)
+        given = Seen.of_rows(self.manifest, np.concatenate([fold.train, fold.validation]))
+        fitted.seen.beyond(given).refuse(self.manifest, fold.test)
         ready = time.perf_counter()
         proba = np.asarray(fitted.predict_proba(self.manifest, fold.test), dtype=np.float64)
         if proba.shape != (len(fold.test), len(fitted.classes)):

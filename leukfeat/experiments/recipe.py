@@ -189,14 +189,17 @@ def load_recipe(file: Path | str) -> Recipe:
 
 
 def recipe_from(content: Mapping[str, Any], where: str) -> Recipe:
-    """Validate plain values as a recipe; ``where`` names their source in errors."""
+    """Validate plain values as a recipe; ``where`` names their source in errors, if they have one."""
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_first_problem(error, content)}") from None
+        cause = error.errors()[0].get("ctx", {}).get("error")
+        if not where and isinstance(cause, LeukfeatError):
+            raise cause from None
+        raise RecipeError((f"{where}: " if where else "") + _first_problem(error)) from None
 
 
-def _first_problem(error: ValidationError, content: Mapping[str, Any]) -> str:
+def _first_problem(error: ValidationError) -> str:
     """One line for the first thing that is wrong (an unknown key before everything it may have caused)."""
     problems = sorted(
         error.errors(), key=lambda problem: problem["type"] not in ("extra_forbidden", "unexpected_keyword_argument")

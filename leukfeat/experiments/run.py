@@ -125,7 +125,8 @@ class _Job:
         save_bundle(self.folder / "model", head, facts, candidate, self.manifest)
         _write_trials(self.folder / "trials.csv", [*result.folds, {"repeat": "", "fold": "kept", **facts}])
         folds = tuple({name: value for name, value in fold.items() if name != "trials"} for fold in result.folds)
-        replace(result, folds=folds, environment=environment()).save(self.folder)
+        about = {**environment(), "command": f"leukfeat run {self.folder / 'recipe.yaml'}"}
+        replace(result, folds=folds, environment=about).save(self.folder)
 
 
 class _Workers:

@@ -11,7 +11,7 @@ from leukfeat.backbones.spec import BackboneSpec
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
-from leukfeat.errors import RecipeError
+from leukfeat.errors import RecipeError, UnknownNameError
 from leukfeat.experiments.candidates import Forwarding, HeadOnFeatures
 from leukfeat.experiments.recipe import Recipe, SplitSection
 from leukfeat.features.exchange import read_features, write_features
@@ -19,6 +19,7 @@ from leukfeat.features.extraction import ExtractionReport, load_features
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
 from leukfeat.heads.catalog import find_head
+from leukfeat.heads.scoring import METRICS
 from leukfeat.heads.tuning import TunedHead
 
 _NO_BACKBONE = "no backbone given; name one with --backbone, e.g. --backbone efficientnet_b0"
@@ -116,14 +117,16 @@ def each_alone(recipe: Recipe) -> Iterator[Recipe]:
     RecipeError
         No head, or no source of features, is named.
     UnknownNameError
-        A head that does not exist, reported before any work is done.
+        A head, a metric or a head's parameter that does not exist, reported before any work is done.
     """
     if not recipe.head:
         raise RecipeError("no head given; name one with --head, e.g. --head xgboost")
     if not recipe.backbone and recipe.features is None:
         raise RecipeError(_NO_BACKBONE)
     for head in recipe.head:
-        find_head(head.name)
+        find_head(head.name).check_params(head.params)
+        if head.metric is not None and head.metric not in METRICS:
+            raise UnknownNameError("metric", head.metric, METRICS)
     for backbones in recipe.backbone or ((),):
         for head in recipe.head:
             yield recipe.model_copy(update={"backbone": (backbones,) if backbones else (), "head": (head,)})

@@ -136,12 +136,20 @@ def _record_of(features: Features, manifest: Manifest | None) -> _Record:
         columns |= {name: tuple(column[row] for row in rows) for name, column in named.items()}
     seen = features.seen
     facts = {
-        "encoder": str(features.provenance.get("backbone", "unknown")),
+        "encoder": _encoder(features.provenance),
         "leukfeat_version": leukfeat_version(),
         "provenance": dict(features.provenance),
         "seen": {"images": sorted(seen.images), "groups": sorted(seen.groups), "unknown": seen.unknown},
     }
     return _Record(features.X, columns, facts)
+
+
+def _encoder(provenance: Mapping[str, Any]) -> str:
+    """Name of the encoder, or of all whose vectors stand side by side."""
+    side_by_side = provenance.get("concatenated")
+    if side_by_side:
+        return " + ".join(_encoder(part) for part in side_by_side)
+    return str(provenance.get("backbone", "unknown"))
 
 
 # ---------------------------------------------------------------------- HDF5

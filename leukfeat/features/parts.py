@@ -23,7 +23,7 @@ TEMPORARY = ".writing-"
 
 _FORMAT = "leukfeat feature part"
 _BLOCK = 1024  # rows read or hashed at a time
-_REMEDY = "run leukfeat cache gc, which moves it aside, and extract again"
+_REMEDY = "run leukfeat cache gc --yes, which moves it aside, and extract again"
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
             raise TypeError("holds no key")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{file}: cannot be read ({error}); run leukfeat cache gc, which moves the folder aside"
+            f"{file}: cannot be read ({error}); run leukfeat cache gc --yes, which moves the folder aside"
         ) from error
     return provenance
 

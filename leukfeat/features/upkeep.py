@@ -264,18 +264,14 @@ def _check_provenance(folder: Path) -> None:
     if digest != provenance.get("digest") or not folder.name.endswith(f"-{digest[:12]}"):
         raise StoreError(
             f"{folder / PROVENANCE}: describes key {digest[:12]}, not the one in the folder's name: altered or moved;"
-            " run leukfeat cache gc, which moves the folder aside"
+            " run leukfeat cache gc --yes, which moves the folder aside"
         )
 
 
 def _garbage(store: FeatureStore, unused_days: float | None) -> Iterator[Removal]:
     now = time.time()
+    yield from _left_behind(store, now)
     for folder in _folders(store):
-        for file in sorted(folder.iterdir()):
-            if file.name.startswith(parts.TEMPORARY) or file.name.endswith(".tmp"):
-                status = file.stat()
-                if now - status.st_mtime > _ABANDONED_SECONDS:
-                    yield Removal(file, "temporary file left behind", status.st_size)
         try:
             _check_provenance(folder)
         except StoreError as error:
@@ -290,6 +286,18 @@ def _garbage(store: FeatureStore, unused_days: float | None) -> Iterator[Removal
                 yield Removal(file, str(error), file.stat().st_size, aside=True)
         if unused_days is not None and now - youngest > unused_days * _SECONDS_A_DAY:
             yield Removal(folder, f"nothing added for more than {unused_days:g} days", _size(folder))
+
+
+def _left_behind(store: FeatureStore, now: float) -> Iterator[Removal]:
+    """Temporary files of writers that were killed."""
+    if not store.root.is_dir():
+        return
+    for folder in sorted(store.root.iterdir()):
+        for file in sorted(folder.iterdir()) if folder.is_dir() and folder.name != ASIDE else ():
+            if file.name.startswith(parts.TEMPORARY) or file.name.endswith(".tmp"):
+                status = file.stat()
+                if now - status.st_mtime > _ABANDONED_SECONDS:
+                    yield Removal(file, "temporary file left behind", status.st_size)
 
 
 def _remove(store: FeatureStore, removal: Removal) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 from leukfeat.heads.spec import BALANCE, REDUCTION, SCALING, Choice, Frame, HeadSpec, Number
 
+# Distances in the network's own metric: standardising would give its faintest features as much to say as the others.
+_SCALING = Choice("scaling", SCALING.values, default="overall")
+
 
 def _build_svm(params: Mapping[str, Any], frame: Frame) -> Any:
     from sklearn.svm import SVC
@@ -29,7 +32,7 @@ SVM = HeadSpec(
     space=(
         Number("C", 0.3, 300.0, default=10.0, log=True),
         Number("gamma", 0.005, 1.0, default=0.1, log=True),
-        SCALING,
+        _SCALING,
         REDUCTION,
         BALANCE,
     ),
@@ -46,7 +49,7 @@ KNN = HeadSpec(
     space=(
         Number("neighbours", 1, 50, default=5, log=True, whole=True),
         Choice("vote", ("uniform", "distance"), default="distance"),
-        SCALING,
+        _SCALING,
         REDUCTION,
     ),
     build=_build_knn,

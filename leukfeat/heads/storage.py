@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,17 @@ def _database(url: str) -> Iterator[Any]:
     from optuna.storages import RDBStorage
 
     try:
-        opened_storage = RDBStorage(url)
-    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError, ValueError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", sqlalchemy.exc.SAWarning)  # e.g. an option that the driver ignores
+            opened_storage = RDBStorage(url)
+    except (
+        sqlalchemy.exc.SAWarning,
+        sqlalchemy.exc.SQLAlchemyError,
+        StorageInternalError,
+        ImportError,
+        ValueError,
+        OSError,
+    ) as error:
         # not chained: the cause may carry the password
         raise HeadError(f"storage {without_password(url)} cannot be opened: {_told(error, url)}") from None
     try:

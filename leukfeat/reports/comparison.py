@@ -127,7 +127,9 @@ class Comparison:
                 {
                     "name": run.name,
                     **{
-                        level: {name: found.value if found.defined else None for name, found in scores[run.name].items()}
+                        level: {
+                            name: found.value if found.defined else None for name, found in scores[run.name].items()
+                        }
                         for level, scores in levels.items()
                     },
                     "undefined": {

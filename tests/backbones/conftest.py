@@ -19,7 +19,7 @@ def weights_file(tmp_path: Path) -> Callable[..., Path]:
     def make(name: str = "tiny.safetensors", *, seed: int = 0, drop: str = "", **metadata: Any) -> Path:
         from safetensors.torch import save_file
 
-        from leukfeat.backbones.network import random_trunk
+        from leukfeat.backbones.trunks import random_trunk
 
         state = {key: value.contiguous() for key, value in random_trunk(TINY, {}, seed).state_dict().items()}
         state = {key: value for key, value in state.items() if key != drop}

@@ -12,9 +12,10 @@ import torch
 
 from leukfeat.backbones.catalog import NAMED_BACKBONES, backbone_names
 from leukfeat.backbones.engines import ENGINES, choose_device
-from leukfeat.backbones.network import POOLINGS, Network, load_network, random_trunk
+from leukfeat.backbones.network import POOLINGS, Network, load_network
 from leukfeat.backbones.resolution import resolve
 from leukfeat.backbones.spec import POOLING_NAMES, BackboneSpec
+from leukfeat.backbones.trunks import random_trunk
 from leukfeat.errors import UnknownNameError, UsageError, WeightsError
 
 TINY = "test_efficientnet"

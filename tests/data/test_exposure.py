@@ -57,3 +57,13 @@ def test_nothing_seen_refuses_nothing(make_manifest: MakeManifest) -> None:
     Seen(unknown=True).refuse(manifest, range(3))
     Seen.of_rows(manifest, [0]).refuse(manifest, [1, 2])
     assert Seen.of_rows(manifest, []) == Seen()
+
+
+def test_what_a_split_declares_is_not_held_against_the_encoder(make_manifest: MakeManifest) -> None:
+    """A split by image shares subjects knowingly; an encoder that saw more than its training part is still refused."""
+    manifest = make_manifest(ROWS)
+    training_part = Seen.of_rows(manifest, [0, 3])
+    training_part.beyond(training_part).refuse(manifest, [1, 2, 4])
+    other_fold = Seen.of_rows(manifest, [0, 4])
+    with pytest.raises(LeakageError, match="1 test image"):
+        other_fold.beyond(training_part).refuse(manifest, [4])

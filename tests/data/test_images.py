@@ -124,8 +124,9 @@ REFUSED = {
     "truncated BMP": (encoded(NOISE, "BMP")[:-2000], "truncated"),
     "truncated TIFF": (encoded(NOISE, "TIFF", compression="tiff_lzw")[:-3000], "truncated"),
     "a header alone": (encoded(NOISE)[:20], "truncated"),
-    "bomb": (png_header(50_000, 50_000), "more than 100 megapixels"),
-    "bomb below Pillow's error": (png_header(11_000, 11_000), "more than 100 megapixels"),
+    "bomb": (png_header(50_000, 50_000), "more than 89 megapixels"),
+    "bomb below Pillow's error": (png_header(11_000, 11_000), "more than 89 megapixels"),
+    "TIFF bomb": (encoded(Image.new("1", (9_500, 9_500)), "TIFF", compression="group4"), "more than 89 megapixels"),
     "two TIFF pages": (
         encoded(Image.fromarray(RGB), "TIFF", save_all=True, append_images=[Image.fromarray(RGB)]),
         "2 frames in one TIFF",

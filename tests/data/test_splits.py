@@ -302,6 +302,7 @@ def test_different_seeds_give_really_different_folds(full: Manifest) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_no_linked_group_of_c_nmc_is_on_both_sides_over_200_seeds(full: Manifest) -> None:
     """Checked by ids, images and groups, not by the constructor's own word."""
     columns = [np.unique(column, return_inverse=True)[1] for column in (full.subject, full.sha256, full.group)]

@@ -29,7 +29,7 @@ def recipe(cells: Manifest, tmp_path: Path) -> Any:
             "data": {"path": str(cells.root / "cells.csv")},
             "split": {"folds": 3},
             "backbone": {"name": TINY, "weights": "random"},
-            "head": {"name": "logistic", "trials": 3, "inner_folds": 2},
+            "head": {"name": "logistic", "trials": 3, "inner_folds": 2, "params": {"reduction": "none"}},
             "cache": str(tmp_path / "cache"),
             "out": str(tmp_path / "runs"),
             "report": str(tmp_path / "report"),

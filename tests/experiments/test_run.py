@@ -58,7 +58,7 @@ def test_a_finished_run_is_not_repeated(recipe: Any) -> None:
 
 def test_the_number_of_workers_changes_nothing(recipe: Any, tmp_path: Path) -> None:
     """Folds share nothing, so it cannot matter which process fits them."""
-    head = {"name": "xgboost", "trials": 3, "inner_folds": 2}
+    head = {"name": "xgboost", "trials": 3, "inner_folds": 2, "params": {"reduction": "none"}}
     (alone,), _ = _told(recipe(head=head), n_jobs=1)
     (several,), _ = _told(recipe(head=head, out=str(tmp_path / "other")), n_jobs=2)
     assert alone.name == several.name

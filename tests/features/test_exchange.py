@@ -116,3 +116,9 @@ def test_features_of_other_data_are_not_labelled(
     with pytest.raises(StoreError, match="has no sample"):
         write_features(features, tmp_path / "out.h5", draw("other", range(10, 12)))
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_encoders_side_by_side_are_all_named(features: Features, tmp_path: Path) -> None:
+    both = Features.concatenate([features, features])
+    with h5py.File(write_features(both, tmp_path / "out.h5")) as found:
+        assert found.attrs["encoder"] == "tiny + tiny"

@@ -193,8 +193,19 @@ def test_a_copy_stands_in_for_a_missing_original(spec: BackboneSpec, draw: Draw,
     first = next(row for row, digest in enumerate(manifest.sha256) if manifest.sha256.count(digest) == 2)
     manifest.file(first).unlink()
     report = extract(spec, manifest, store)
-    assert report.computed == 2
+    assert (report.computed, report.failed) == (2, ())
     assert load_features(spec, manifest, store).sample_ids == manifest.sample
+
+
+def test_a_copy_does_not_stand_in_for_a_changed_original(spec: BackboneSpec, draw: Draw, store: FeatureStore) -> None:
+    manifest = draw("cells", range(2))
+    shutil.copy(manifest.file(0), manifest.file(0).with_name("copy.png"))
+    manifest = Manifest.open(manifest.root, subjects="unknown")
+    first = next(row for row, digest in enumerate(manifest.sha256) if manifest.sha256.count(digest) == 2)
+    Image.new("RGB", (40, 40), "red").save(manifest.file(first))
+    report = extract(spec, manifest, store)
+    assert (report.computed, [sample for sample, _, _ in report.failed]) == (2, [manifest.sample[first]])
+    assert extract(spec, manifest, store).failed == report.failed  # and the second run says the same
 
 
 def test_a_row_without_digest_is_failed_with_a_reason(spec: BackboneSpec, draw: Draw, store: FeatureStore) -> None:
@@ -282,6 +293,21 @@ def test_progress_ends_at_the_total(spec: BackboneSpec, draw: Draw, store: Featu
     assert told == [(2, 5), (4, 5), (5, 5)]
 
 
+def test_too_large_a_batch_says_so(
+    spec: BackboneSpec, draw: Draw, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from leukfeat.backbones.network import Network
+
+    def full(self: Network, x: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Network, "forward", full)
+    with pytest.raises(UsageError, match=r"a batch of 3 images does not fit .* smaller --batch-size"):
+        extract(spec, draw("cells", range(3)), store)
+
+
 # ---------------------------------------------------------------------- requests
 
 
@@ -342,7 +368,7 @@ def test_random_weights_have_seen_nothing(spec: BackboneSpec, draw: Draw, store:
     manifest = draw("cells", range(2))
     extract(spec, manifest, store)
     seen = load_features(spec, manifest, store).seen
-    assert not (seen.unknown or seen.images or seen.groups)
+    assert (seen.unknown, seen.images, seen.groups) == (False, frozenset(), frozenset())
 
 
 def test_the_last_line_counts_everything(spec: BackboneSpec, draw: Draw, store: FeatureStore) -> None:

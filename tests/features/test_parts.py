@@ -74,7 +74,7 @@ def test_a_foreign_hdf5_file_is_told(part: Path) -> None:
 def test_another_version_is_told(part: Path) -> None:
     with h5py.File(part, "r+") as other:
         other.attrs["schema"] = 99
-    with pytest.raises(StoreError, match="another version of leukfeat .*schema 99"):
+    with pytest.raises(StoreError, match=r"another version of leukfeat .*schema 99"):
         parts.read_header(part)
 
 

@@ -19,7 +19,7 @@ X = np.arange(6, dtype=np.float32).reshape(3, 2)
 def test_a_value_that_is_not_finite_is_refused_with_row_and_sample(value: float) -> None:
     spoilt = X.copy()
     spoilt[1, 0] = value
-    with pytest.raises(StoreError, match="row 1 .*'b'"):
+    with pytest.raises(StoreError, match=r"row 1 .*'b'"):
         Features(spoilt, ("a", "b", "c"))
 
 

@@ -28,9 +28,9 @@ def saved(cells, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", HEADS)
 def test_a_loaded_head_predicts_what_it_predicted_before(cells_of, name: str, classes: int, tmp_path: Path) -> None:
     cells = cells_of(classes=classes, subjects=18, features=70)
-    for reduction in ("none", "forest-64") if name in ("svm", "xgboost") else ("none",):
+    for reduction in ("none", "forest-64") if name == "svm" and classes == 2 else ("none",):
         params = {**FEW_TREES.get(name, {}), "reduction": reduction}
-        head = TunedHead(name, n_trials=2, params=params).fit(cells.X, cells.y, cells.groups)
+        head = TunedHead(name, n_trials=1, inner_folds=2, params=params).fit(cells.X, cells.y, cells.groups)
         save_head(head, tmp_path / reduction)
         loaded = load_head(tmp_path / reduction)
         assert np.array_equal(loaded.predict_proba(cells.X), head.predict_proba(cells.X))
@@ -38,13 +38,6 @@ def test_a_loaded_head_predicts_what_it_predicted_before(cells_of, name: str, cl
         assert loaded.get_params() == head.get_params()
         for fact in ("trials_", "best_params_", "best_score_", "implementation_", "metric_", "n_features_in_"):
             assert getattr(loaded, fact) == getattr(head, fact)
-
-
-def test_a_head_stopped_early_is_restored_with_the_trees_it_uses(cells, tmp_path: Path) -> None:
-    for name in ("xgboost", "lightgbm"):
-        head = TunedHead(name, n_trials=1).fit(cells.X, cells.y, cells.groups)
-        save_head(head, tmp_path / name)
-        assert np.array_equal(load_head(tmp_path / name).predict_proba(cells.X), head.predict_proba(cells.X))
 
 
 def test_a_head_is_saved_in_open_formats(saved: Path) -> None:
@@ -87,7 +80,7 @@ def _rewrite(folder: Path, **changes: object) -> None:
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
     _rewrite(saved, format=99)
-    with pytest.raises(RunError, match="has format 99.*update leukfeat"):
+    with pytest.raises(RunError, match=r"has format 99.*update leukfeat"):
         load_head(saved)
 
 

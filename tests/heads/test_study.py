@@ -43,9 +43,9 @@ def test_pruning_happens_and_saves_fits_at_little_cost(cells_of, name: str, monk
 @pytest.mark.parametrize("kind", ["file", "database"])
 def test_a_stopped_study_goes_on_as_if_it_had_not_been_stopped(cells, kind: str, tmp_path: Path) -> None:
     place = tmp_path / "studies" / "trials.journal" if kind == "file" else f"sqlite:///{tmp_path}/trials.db"
-    whole = TunedHead("xgboost", n_trials=12, params={"rounds": 20}).fit(cells.X, cells.y, cells.groups)
-    for n_trials in (5, 9, 12):
-        resumed = TunedHead("xgboost", n_trials=n_trials, storage=place, params={"rounds": 20})
+    whole = TunedHead("xgboost", n_trials=11, params={"rounds": 9}).fit(cells.X, cells.y, cells.groups)
+    for n_trials in (5, 11):
+        resumed = TunedHead("xgboost", n_trials=n_trials, storage=place, params={"rounds": 9})
         resumed.fit(cells.X, cells.y, cells.groups)
     assert _without_times(resumed) == _without_times(whole)
     assert np.array_equal(resumed.predict_proba(cells.X), whole.predict_proba(cells.X))

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from leukfeat.data.folds import grouped_folds, iterate_folds
 from leukfeat.errors import HeadError, UnknownNameError, UsageError
 from leukfeat.heads.catalog import HEADS
+from leukfeat.heads.scaling import Scaler
 from leukfeat.heads.tuning import TunedHead
 
-FEW_TREES = {"random-forest": {"trees": 15}, "xgboost": {"rounds": 15}, "lightgbm": {"rounds": 15}}
+FEW_TREES = {"random-forest": {"trees": 8}, "xgboost": {"rounds": 15}, "lightgbm": {"rounds": 15}}
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -33,7 +35,7 @@ def test_every_head_learns_classes_of_new_subjects(cells_of, name: str, classes:
     assert proba.shape == (len(test), classes)
     assert proba.sum(axis=1) == pytest.approx(np.ones(len(test)))
     assert (head.predict(cells.X[test]) == head.classes_[proba.argmax(axis=1)]).all()
-    assert (head.predict(cells.X[test]) == cells.y[test]).mean() > 0.7
+    assert (head.predict(cells.X[test]) == cells.y[test]).mean() > (0.7 if classes == 2 else 0.55)
     assert head.implementation_.split()[0] in {"scikit-learn", "xgboost", "lightgbm"}
 
 
@@ -41,7 +43,7 @@ def test_every_head_learns_classes_of_new_subjects(cells_of, name: str, classes:
 @pytest.mark.parametrize("name", HEADS)
 def test_labels_without_meaning_give_chance(cells_of, name: str) -> None:
     """Labels permuted between whole subjects carry nothing, and a head that finds something has looked."""
-    areas = [_mean_area(name, cells_of(seed, signal=0.0, features=8), grouped=True, seed=seed) for seed in range(24)]
+    areas = [_mean_area(name, cells_of(seed, signal=0.0, features=8), grouped=True, seed=seed) for seed in range(20)]
     error = np.std(areas, ddof=1) / np.sqrt(len(areas))
     assert abs(np.mean(areas) - 0.5) < 3 * error
     assert error < 0.05
@@ -56,7 +58,7 @@ def test_subjects_on_both_sides_would_give_more_than_chance(cells_of) -> None:
 def _mean_area(name: str, cells, *, grouped: bool, seed: int) -> float:
     """AUROC of two outer folds, each by itself, after permuting labels between subjects."""
     groups = cells.groups if grouped else None
-    subjects, first, row_subject = np.unique(cells.groups, return_index=True, return_inverse=True)
+    _, first, row_subject = np.unique(cells.groups, return_index=True, return_inverse=True)
     y = np.random.default_rng(seed).permutation(cells.y[first])[row_subject]
     areas = []
     for train, test in iterate_folds(grouped_folds(y, groups, 2, seed)):
@@ -72,15 +74,17 @@ THREADS = """
     from leukfeat.heads.tuning import TunedHead
 
     data = np.load(sys.argv[1])
-    for name, params in (("svm", {"reduction": "pca-64"}), ("logistic", {}), ("xgboost", {"rounds": 20}), ("lightgbm", {})):
-        head = TunedHead(name, n_trials=2, params=params).fit(data["X"], data["y"], data["groups"])
+    given = {"svm": {"reduction": "pca-64"}, "logistic": {}, "xgboost": {"rounds": 9}, "lightgbm": {"rounds": 9}}
+    for name, params in given.items():
+        head = TunedHead(name, n_trials=1, inner_folds=2, params=params)
+        head.fit(data["X"], data["y"], data["groups"])
         print(name, hashlib.sha256(head.predict_proba(data["X"]).tobytes()).hexdigest())
 """
 
 
 def test_predictions_do_not_depend_on_the_number_of_threads(cells_of, tmp_path: Path) -> None:
     """Sums in another order differ in the last bit, and a tuned study may then take another way."""
-    cells = cells_of(subjects=40, features=150)
+    cells = cells_of(subjects=30, features=130)
     np.savez(tmp_path / "cells.npz", X=cells.X, y=cells.y, groups=cells.groups)
     code = [sys.executable, "-c", textwrap.dedent(THREADS), str(tmp_path / "cells.npz")]
     printed = []
@@ -90,6 +94,23 @@ def test_predictions_do_not_depend_on_the_number_of_threads(cells_of, tmp_path: 
         printed.append(done.stdout)
     assert printed[0] == printed[1]
     assert printed[0].count("\n") == 4
+
+
+def test_numerical_libraries_have_one_thread_while_a_head_is_fitted_and_predicts(cells, monkeypatch) -> None:
+    found = []
+    original = Scaler.transform
+
+    def watched(self, X):
+        found.extend(library["num_threads"] for library in threadpool_info())
+        return original(self, X)
+
+    monkeypatch.setattr(Scaler, "transform", watched)
+    with threadpool_limits(limits=2):
+        head = TunedHead("logistic", n_trials=1).fit(cells.X, cells.y, cells.groups)
+        in_fit = len(found)
+        head.predict_proba(cells.X)
+    assert 0 < in_fit < len(found)
+    assert set(found) == {1}
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -189,3 +190,16 @@ def test_comparing_loads_neither_torch_nor_figures():
         "print(sorted({'torch', 'xgboost', 'optuna', 'sklearn', 'matplotlib', 'jinja2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_programs_get_the_scores_the_words_and_the_reasons_as_json(two, four):
+    run = two()
+    facts = json.loads(json.dumps(compare([run]).to_dict(), allow_nan=False))
+    assert facts["runs"][0]["cell"] == {name: one.value for name, one in score(run.predictions).items()}
+    assert facts["runs"][0]["undefined"] == {}
+    without = json.loads(
+        json.dumps(compare([replace(run, predictions=replace(run.predictions, positive=None))]).to_dict())
+    )
+    assert without["runs"][0]["cell"]["sensitivity"] is None
+    assert without["runs"][0]["undefined"]["subject.sensitivity"] == "positive class not stated: pass --positive"
+    assert set(WORDS) <= set(compare([four]).to_dict()["notes"])

@@ -1,0 +1,97 @@
+"""timm models with weights in them: drawn at random under a seed, or from a safetensors file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from leukfeat.backbones.sources import Source
+from leukfeat.backbones.weights import read_header
+from leukfeat.errors import WeightsError
+
+_TRAINING_ONLY = ("AuxLogits.",)  # InceptionV3's second classifier takes part in training only
+
+
+def random_trunk(architecture: str, model_args: Mapping[str, Any], seed: int) -> nn.Module:
+    """A timm model as it is initialised under a seed; the caller's random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _create(architecture, model_args, architecture)
+
+
+def digest_of_tensors(module: nn.Module) -> str:
+    """sha256 over names, shapes and values of all parameters and buffers."""
+    seal = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        seal.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        seal.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return seal.hexdigest()
+
+
+def trunk_from_file(source: Source, model_args: Mapping[str, Any]) -> nn.Module:
+    """A timm model with the weights of a safetensors file, every tensor of it in its place.
+
+    Raises
+    ------
+    WeightsError
+        Weights that do not fit the architecture; the first tensors are named.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if source.file is None:
+        raise ValueError("random weights come from no file")
+    header = read_header(source.file)
+    classifiers = source.config.get("classifier") or ()
+    first = classifiers if isinstance(classifiers, str) else next(iter(classifiers), "")
+    n_classes = header.shapes.get(f"{first}.weight", (0,))[0]  # no classifier in the file, none in the network
+    try:
+        state = load_file(source.file)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{source.file}: weights cannot be read: {error}") from error
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(_TRAINING_ONLY)}
+    # timm's own loader converts older layouts of an architecture; with the file's number of classes it is strict.
+    arguments = {**model_args, "num_classes": n_classes}
+    overlay = {"state_dict": state, "num_classes": n_classes, "label_offset": 0, "custom_load": False, "source": ""}
+    try:
+        trunk = _create(
+            source.architecture, arguments, str(source.file), pretrained=True, pretrained_cfg_overlay=overlay
+        )
+    except (RuntimeError, KeyError, AttributeError, AssertionError) as error:
+        plain = _create(source.architecture, arguments, str(source.file))
+        raise WeightsError(_misfit(source, plain, state, error)) from error
+    trunk.__dict__["pretrained_cfg"] = {}  # timm keeps the overlay there, and with it a second copy of all weights
+    return trunk
+
+
+def _create(architecture: str, model_args: Mapping[str, Any], where: str, **how: Any) -> nn.Module:
+    try:
+        return timm.create_model(architecture, **model_args, **how)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise WeightsError(f"{where}: its model_args do not suit {architecture}: {error}") from error
+
+
+def _misfit(source: Source, plain: nn.Module, state: Mapping[str, Tensor], error: Exception) -> str:
+    """Say in one line how a file's tensors differ from the architecture's."""
+    wanted = plain.state_dict()
+    missing = [name for name in wanted if name not in state]
+    surplus = [name for name in state if name not in wanted]
+    reshaped = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    told = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for kind, names in (("missing", missing), ("unknown", surplus), ("of another shape", reshaped))
+        if names
+    ] or [str(error).splitlines()[0]]
+    return (
+        f"{source.file}: weights do not fit {source.architecture}: {'; '.join(told)};"
+        " name the architecture they were made for with --backbone"
+    )
