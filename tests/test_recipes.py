@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from leukfeat.experiments.grid import each_alone
 from leukfeat.experiments.recipe import load_recipe
-from leukfeat.experiments.stages import each_alone
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))

@@ -67,7 +67,7 @@ def extract(
 
 def watcher(shown: Progress, *, quiet: bool) -> Watcher:
     """What the commands show while a recipe runs."""
-    from leukfeat.experiments.candidates import Forwarding
+    from leukfeat.experiments.forwarding import Forwarding
     from leukfeat.experiments.stages import Watcher
 
     return Watcher(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,43 +18,11 @@ from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import Fold
 from leukfeat.errors import HeadError, MissingImagesError
-from leukfeat.features.extraction import ExtractionReport, extract, load_features
+from leukfeat.experiments.forwarding import Forwarding
+from leukfeat.features.extraction import load_features
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
 from leukfeat.heads.tuning import TunedHead
-
-
-@dataclass(frozen=True)
-class Forwarding:
-    """How forward passes run, as :func:`leukfeat.features.extraction.extract` takes it."""
-
-    device: str = "auto"
-    amp_dtype: str | None = None
-    batch_size: int = 32
-    num_workers: int | None = None
-    skip_errors: bool = False
-    progress: Callable[..., None] | None = field(default=None, compare=False)
-    reported: Callable[[ExtractionReport], None] | None = field(default=None, compare=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # another process can neither draw our progress nor print our reports
-        return {**self.__dict__, "progress": None, "reported": None}
-
-    def extract(self, spec: BackboneSpec, manifest: Manifest, store: FeatureStore) -> ExtractionReport:
-        """Compute a backbone's missing features and report."""
-        report = extract(
-            spec,
-            manifest,
-            store,
-            device=self.device,
-            amp_dtype=self.amp_dtype,
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            progress=self.progress,
-        )
-        if self.reported is not None:
-            self.reported(report)
-        return report
 
 
 @dataclass(frozen=True)

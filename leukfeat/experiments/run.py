@@ -21,16 +21,9 @@ from leukfeat.evaluation.runs import RUN_JSON
 from leukfeat.experiments.bundle import save_bundle
 from leukfeat.experiments.candidates import HeadOnFeatures
 from leukfeat.experiments.environment import environment
+from leukfeat.experiments.grid import candidate_of, each_alone
 from leukfeat.experiments.recipe import Recipe
-from leukfeat.experiments.stages import (
-    Watcher,
-    candidate_of,
-    each_alone,
-    forwarding_of,
-    make_split,
-    open_data,
-    open_store,
-)
+from leukfeat.experiments.stages import Watcher, forwarding_of, make_split, open_data, open_store
 from leukfeat.heads.tuning import TunedHead
 from leukfeat.textfiles import write_text
 

@@ -1,9 +1,9 @@
-"""What each section of a recipe means: a manifest, a split, a store, candidates."""
+"""What the sections of a recipe mean: a manifest, a split, a store, features."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,18 +11,15 @@ from leukfeat.backbones.spec import BackboneSpec
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
-from leukfeat.errors import RecipeError, UnknownNameError
-from leukfeat.experiments.candidates import Forwarding, HeadOnFeatures
+from leukfeat.errors import RecipeError
+from leukfeat.experiments.forwarding import Forwarding
 from leukfeat.experiments.recipe import Recipe, SplitSection
-from leukfeat.features.exchange import read_features, write_features
+from leukfeat.features.exchange import write_features
 from leukfeat.features.extraction import ExtractionReport, load_features
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
-from leukfeat.heads.catalog import find_head
-from leukfeat.heads.scoring import METRICS
-from leukfeat.heads.tuning import TunedHead
 
-_NO_BACKBONE = "no backbone given; name one with --backbone, e.g. --backbone efficientnet_b0"
+NO_BACKBONE = "no backbone given; name one with --backbone, e.g. --backbone efficientnet_b0"
 
 
 @dataclass(frozen=True)
@@ -109,46 +106,6 @@ def open_store(recipe: Recipe) -> FeatureStore:
     return FeatureStore(recipe.cache or default_cache())
 
 
-def each_alone(recipe: Recipe) -> Iterator[Recipe]:
-    """A recipe of its own for every backbone entry with every head.
-
-    Raises
-    ------
-    RecipeError
-        No head, or no source of features, is named.
-    UnknownNameError
-        A head, a metric or a head's parameter that does not exist, reported before any work is done.
-    """
-    if not recipe.head:
-        raise RecipeError("no head given; name one with --head, e.g. --head xgboost")
-    if not recipe.backbone and recipe.features is None:
-        raise RecipeError(_NO_BACKBONE)
-    for head in recipe.head:
-        find_head(head.name).check_params(head.params)
-        if head.metric is not None and head.metric not in METRICS:
-            raise UnknownNameError("metric", head.metric, METRICS)
-    for backbones in recipe.backbone or ((),):
-        for head in recipe.head:
-            yield recipe.model_copy(update={"backbone": (backbones,) if backbones else (), "head": (head,)})
-
-
-def candidate_of(recipe: Recipe, store: FeatureStore, forwarding: Forwarding) -> HeadOnFeatures:
-    """The candidate that a recipe with one backbone entry and one head means."""
-    head = recipe.head[0]
-    tuned = TunedHead(
-        head.name,
-        n_trials=head.trials,
-        metric=head.metric,
-        inner_folds=head.inner_folds,
-        timeout=head.timeout,
-        params=head.params or None,
-        random_state=recipe.seed,
-    )
-    if recipe.features is not None:
-        return HeadOnFeatures((), tuned, features=read_features(recipe.features), forwarding=forwarding)
-    return HeadOnFeatures(recipe.backbone[0], tuned, store, forwarding=forwarding)
-
-
 def forwarding_of(recipe: Recipe, watched: Forwarding) -> Forwarding:
     """The recipe's extraction section with a caller's progress."""
     return replace(watched, **recipe.extraction.model_dump())
@@ -179,7 +136,7 @@ def _all_backbones(recipe: Recipe) -> list[BackboneSpec]:
     """Every backbone a recipe names, once."""
     specs = list(dict.fromkeys(spec for entry in recipe.backbone for spec in entry))
     if not specs:
-        raise RecipeError(_NO_BACKBONE)
+        raise RecipeError(NO_BACKBONE)
     return specs
 
 

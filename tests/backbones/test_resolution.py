@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -120,4 +121,15 @@ def test_a_spoilt_memory_is_as_good_as_none(content: str, tmp_path: Path) -> Non
     for file in tmp_path.iterdir():
         file.write_text(content)
     assert resolve(spec, tmp_path) == answer
+    assert resolve(spec, tmp_path) == answer
+
+
+def test_an_answer_to_another_question_is_not_used(tmp_path: Path) -> None:
+    spec = BackboneSpec(TINY, "random")
+    answer = resolve(spec, tmp_path)
+    (file,) = tmp_path.iterdir()
+    kept = json.loads(file.read_text())
+    kept["question"]["timm"] = "0.1"
+    kept["answer"]["weights_sha256"] = "0" * 64
+    file.write_text(json.dumps(kept))
     assert resolve(spec, tmp_path) == answer
