@@ -74,7 +74,7 @@ class HeadOnFeatures:
     head: TunedHead
     store: FeatureStore | None = None
     features: Features | None = None
-    forwarding: Forwarding = Forwarding()
+    forwarding: Forwarding = field(default_factory=Forwarding)
     storage: str | None = None
     studies: Path | None = None
     study_prefix: str = "leukfeat"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,7 +34,7 @@ def run(
     n_jobs: int | None = None,
     storage: str | None = None,
     overwrite: bool = False,
-    watcher: Watcher = Watcher(),  # noqa: B008 (frozen)
+    watcher: Watcher = Watcher(),
 ) -> list[Path]:
     """Run every candidate of a recipe and keep each in a folder of its own.
 
@@ -58,13 +58,14 @@ def run(
     list of Path
         The run folders, in the recipe's order.
     """
+    recipes = list(each_alone(recipe))  # a misspelt head is reported before any work
     manifest = open_data(recipe, watcher)
     plan = make_split(manifest, recipe.split)
     for line in plan.describe():
         watcher.told(line)
     store, forwarding = open_store(recipe), forwarding_of(recipe, watcher.forwarding)
     folders = []
-    for alone in each_alone(recipe):
+    for alone in recipes:
         job = _Job(alone, manifest, plan, candidate_of(alone, store, forwarding))
         if overwrite and job.folder.exists():
             shutil.rmtree(job.folder)
@@ -106,7 +107,9 @@ class _Job:
         )
         self.plan.save(self.folder / "split.csv")
         self.recipe.save(self.folder / "recipe.yaml")
-        workers = _Workers(candidate, self.manifest, min(n_jobs or os.cpu_count() or 1, len(self.plan.folds) + 1))
+        from joblib import cpu_count
+
+        workers = _Workers(candidate, self.manifest, min(n_jobs or cpu_count(), len(self.plan.folds) + 1))
         result = cross_validate(
             candidate,
             self.manifest,
@@ -141,12 +144,15 @@ class _Workers:
         from joblib import Parallel, delayed
 
         tasks = [delayed(work)(fold) for fold in folds]
-        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            [*tasks, delayed(_fit_kept)(self.candidate, self.manifest)]
-        )
-        for _ in tasks:
-            yield next(results)
-        self.kept = next(results)
+        with warnings.catch_warnings():
+            # joblib replaces a worker that has grown; its task is done elsewhere, and nobody has to act on it
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
+            results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+                [*tasks, delayed(_fit_kept)(self.candidate, self.manifest)]
+            )
+            for _ in tasks:
+                yield next(results)
+            self.kept = next(results)
 
 
 def _fit_kept(candidate: HeadOnFeatures, manifest: Manifest) -> tuple[TunedHead, Mapping[str, Any]]:
