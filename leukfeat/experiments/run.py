@@ -34,7 +34,7 @@ def run(
     n_jobs: int | None = None,
     storage: str | None = None,
     overwrite: bool = False,
-    watcher: Watcher = Watcher(),
+    watcher: Watcher | None = None,
 ) -> list[Path]:
     """Run every candidate of a recipe and keep each in a folder of its own.
 
@@ -50,7 +50,7 @@ def run(
         Optuna storage shared by all studies: a journal file or a database URL. None keeps a journal in each run folder.
     overwrite : bool
         Run again what is finished.
-    watcher : Watcher
+    watcher : Watcher or None
         What to tell on the way.
 
     Returns
@@ -58,6 +58,7 @@ def run(
     list of Path
         The run folders, in the recipe's order.
     """
+    watcher = watcher or Watcher()
     recipes = list(each_alone(recipe))  # a misspelt head is reported before any work
     manifest = open_data(recipe, watcher)
     plan = make_split(manifest, recipe.split)

@@ -114,7 +114,7 @@ def forwarding_of(recipe: Recipe, watched: Forwarding) -> Forwarding:
 def extract_recipe(
     recipe: Recipe,
     *,
-    watcher: Watcher = Watcher(),
+    watcher: Watcher | None = None,
     rehash: bool = False,
 ) -> list[ExtractionReport]:
     """Compute the missing features of every backbone a recipe names, each once.
@@ -126,6 +126,7 @@ def extract_recipe(
     UsageError
         A backbone's input statistics are learned from training images, which only a fold has.
     """
+    watcher = watcher or Watcher()
     specs = _all_backbones(recipe)
     manifest = open_data(recipe, watcher, rehash=rehash)
     store, how = open_store(recipe), forwarding_of(recipe, watcher.forwarding)
