@@ -1,11 +1,12 @@
-"""Text files that are either whole or not there: written under a temporary name, then renamed."""
+"""Text files and tables that are either whole or not there: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
-import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -26,17 +27,25 @@ def write_text(file: Path | str) -> Iterator[TextIO]:
     """
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:40]}-", suffix=".tmp")
-    temporary = Path(name)
+    temporary = file.with_name(f".{file.name[:40]}-{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+        with temporary.open("x", encoding="utf-8", newline="") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
         temporary.replace(file)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_csv(file: Path | str, rows: Iterable[Sequence[object]]) -> Path:
+    """Write a CSV, header first, lines ended by a newline; whole or not at all."""
+    lines = [[str(cell) if cell is not None else "" for cell in row] for row in rows]
+    # a carriage return in a name would end the row for a reader, and writers before Python 3.13 do not quote it
+    returns = any("\r" in cell for line in lines for cell in line)
+    with write_text(file) as stream:
+        csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerows(
+            lines
+        )
+    return Path(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections import Counter
@@ -20,7 +19,7 @@ from leukfeat.data.linkage import Link, linked_groups, links, natural, repeated
 from leukfeat.data.listing import Tree
 from leukfeat.data.reading import CELLS_CSV, UNKNOWN, columns_of_csv, columns_of_tree, is_checksum_list
 from leukfeat.errors import ManifestError, UsageError
-from leukfeat.textfiles import write_text
+from leukfeat.textfiles import write_csv
 
 __all__ = ["SUBJECTS_UNKNOWN", "Manifest"]
 
@@ -306,10 +305,7 @@ class Manifest:
         columns |= {name: getattr(self, name) for name in ("official", "site") if any(getattr(self, name))}
         if self.positive is not None:
             columns["positive"] = [str(int(label == self.positive)) if label else "" for label in self.label]
-        lines = [tuple(columns), *zip(*columns.values(), strict=True)]
-        with write_text(file) as stream:
-            csv.writer(stream, lineterminator="\n").writerows(lines)
-        return file
+        return write_csv(file, [tuple(columns), *zip(*columns.values(), strict=True)])
 
 
 def _path_from(base: Path, root: Path, path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from leukfeat.data.folds import Fold
 from leukfeat.data.listing import read_table
 from leukfeat.errors import ManifestError, SplitError
-from leukfeat.textfiles import write_text
+from leukfeat.textfiles import write_csv
 
 Part = Literal["train", "val", "test"]
 
@@ -79,12 +78,8 @@ def read_folds(file: Path, samples: Sequence[str], dataset: str) -> tuple[Fold, 
 def write_folds(file: Path, samples: Sequence[str], folds: Sequence[Fold]) -> Path:
     """Write folds as :func:`read_folds` reads them."""
     columns = fold_columns(folds)
-    with write_text(file) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["sample", *columns])
-        for row, sample in enumerate(samples):
-            writer.writerow([sample, *(part.get(row, "") for part in columns.values())])
-    return file
+    rows = ([sample, *(part.get(row, "") for part in columns.values())] for row, sample in enumerate(samples))
+    return write_csv(file, [["sample", *columns], *rows])
 
 
 def fold_columns(folds: Sequence[Fold]) -> dict[str, dict[int, Part]]:

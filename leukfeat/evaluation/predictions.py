@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from leukfeat.data.reading import UNKNOWN
 from leukfeat.errors import PredictionsError
-from leukfeat.textfiles import write_text
+from leukfeat.textfiles import write_csv
 
 _KEYS = ("sample", "subject", "group", "repeat", "fold", "y_true", "y_pred")
 _COLUMNS: Mapping[str, DTypeLike] = {
@@ -189,13 +189,7 @@ class Predictions:
         columns = [getattr(self, name).tolist() for name in _KEYS]
         columns += [[repr(p) for p in column] for column in self.proba.T.tolist()]
         header = [*_KEYS, *(f"{_PREFIX}{name}" for name in self.classes)]
-        # a carriage return would end the row for the reader, and the writer does not know
-        returns = any("\r" in name for part in (header, *columns[:3]) for name in part)
-        with write_text(file) as stream:
-            writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
-            writer.writerow(header)
-            writer.writerows(zip(*columns, strict=True))
-        return Path(file)
+        return write_csv(file, [header, *zip(*columns, strict=True)])
 
     @classmethod
     def load(cls, file: Path | str, *, positive: str | None = None) -> Predictions:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +24,7 @@ from leukfeat.experiments.grid import candidate_of, each_alone
 from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.stages import Watcher, forwarding_of, make_split, open_data, open_store
 from leukfeat.heads.tuning import TunedHead
-from leukfeat.textfiles import write_text
+from leukfeat.textfiles import write_csv
 
 
 def run(
@@ -164,10 +163,9 @@ def _fit_kept(candidate: HeadOnFeatures, manifest: Manifest) -> tuple[TunedHead,
 
 def _write_trials(file: Path, folds: Iterable[Mapping[str, Any]]) -> None:
     """One line a trial: fold, number, state, score, seconds, parameters as JSON."""
-    with write_text(file) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["repeat", "fold", "trial", "state", "value", "seconds", "rounds", "params"])
-        for fold in folds:
-            for trial in fold["trials"]:
-                facts = [trial.get(name) for name in ("number", "state", "value", "seconds", "rounds")]
-                writer.writerow([fold["repeat"], fold["fold"], *facts, json.dumps(trial["params"], sort_keys=True)])
+    rows: list[Sequence[object]] = [["repeat", "fold", "trial", "state", "value", "seconds", "rounds", "params"]]
+    for fold in folds:
+        for trial in fold["trials"]:
+            facts = [trial.get(name) for name in ("number", "state", "value", "seconds", "rounds")]
+            rows.append([fold["repeat"], fold["fold"], *facts, json.dumps(trial["params"], sort_keys=True)])
+    write_csv(file, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leukfeat.evaluation.metrics import Score
-from leukfeat.textfiles import write_text
+from leukfeat.textfiles import write_csv
 
 Cell = str | int | float | Score | None
 
@@ -125,13 +124,11 @@ class Table:
     def to_csv(self, file: Path | str) -> Path:
         """Write CSV with numbers to the last digit; a last column says why a score is missing."""
         scored = any(isinstance(cell, Score) for row in self.rows for cell in row)
-        with write_text(file) as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow([*(spreadsheet_safe(c.title) for c in self.columns), *(["undefined"] if scored else [])])
-            for row in self.rows:
-                reasons = {cell.reason: None for cell in row if isinstance(cell, Score) and not cell.defined}
-                writer.writerow([*map(_exact, row), *([spreadsheet_safe("; ".join(reasons))] if scored else [])])
-        return Path(file)
+        lines = [[*(spreadsheet_safe(c.title) for c in self.columns), *(["undefined"] if scored else [])]]
+        for row in self.rows:
+            reasons = {cell.reason: None for cell in row if isinstance(cell, Score) and not cell.defined}
+            lines.append([*map(_exact, row), *([spreadsheet_safe("; ".join(reasons))] if scored else [])])
+        return write_csv(file, lines)
 
 
 def spreadsheet_safe(name: str) -> str:
