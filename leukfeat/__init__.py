@@ -12,6 +12,7 @@ Examples
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return importlib.metadata.version("leukfeat")
     if name not in _HOMES:
         raise AttributeError(f"module 'leukfeat' has no attribute {name!r}")
     return getattr(importlib.import_module(f"leukfeat.{_HOMES[name]}"), name)

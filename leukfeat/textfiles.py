@@ -1,4 +1,4 @@
-"""Text files and tables that are either whole or not there: written under a temporary name, then renamed."""
+"""Files that are either whole or not there: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,55 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
+
+TEMPORARY = ".writing-"
+"""How the name of every file begins that is still being written: hidden, and no name of a finished file."""
+
+
+@contextlib.contextmanager
+def whole_file(file: Path | str) -> Iterator[Path]:
+    """A temporary name beside a file; what is written there becomes the file when the block ends well.
+
+    The content is on the disk before the name changes, and the name before the function returns, so that neither a
+    killed process nor a power failure leaves half a file.
+
+    Parameters
+    ----------
+    file : path
+        Where it shall be, in place of what stands there; missing folders are made.
+
+    Yields
+    ------
+    Path
+        A name that is not taken; the block writes a file of that name, and closes it.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the temporary one is gone.
+    """
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{TEMPORARY}{file.name[:40]}-{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder outlast a power failure, where the system lets folders be synced."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager
@@ -25,18 +74,8 @@ def write_text(file: Path | str) -> Iterator[TextIO]:
     text stream
         Newlines are written as given.
     """
-    file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name[:40]}-{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(file) as temporary, temporary.open("x", encoding="utf-8", newline="") as stream:
+        yield stream
 
 
 def write_csv(file: Path | str, rows: Iterable[Sequence[object]]) -> Path:

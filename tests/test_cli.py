@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from PIL import Image
@@ -121,7 +122,9 @@ def test_the_examples_of_the_help_run(study: Path, capsys: pytest.CaptureFixture
             line = line.replace("efficientnet_b0", "test_efficientnet")
         words = shlex.split(line)[1:]
         if "runs/*" in words:
-            words[words.index("runs/*") : words.index("runs/*") + 1] = [str(path) for path in Path("runs").iterdir()]
+            words[words.index("runs/*") : words.index("runs/*") + 1] = [
+                str(path) for path in Path("runs").glob("[!.]*")
+            ]
         status, out, err = leukfeat(*words, capsys=capsys)
         assert status == 0, f"{line}: {out}{err}"
 
@@ -143,7 +146,7 @@ def test_the_three_commands_work_bare_after_init(
     assert (status, "36 computed" in out) == (0, True)
     status, out, err = leukfeat("fit-head", "--head", "xgboost", capsys=capsys)
     assert status == 0, err
-    trials = next(Path("runs").iterdir()) / "trials.csv"
+    trials = next(Path("runs").glob("*/trials.csv"))
     assert ",2,COMPLETE" in trials.read_text().upper() or ",2,PRUNED" in trials.read_text().upper()
     assert ",3,COMPLETE" not in trials.read_text().upper(), "the recipe's entry for this head says three trials"
     status, out, _ = leukfeat("compare", capsys=capsys)
@@ -151,6 +154,42 @@ def test_the_three_commands_work_bare_after_init(
     assert Path("report/report.html").is_file()
     status, _, err = leukfeat("init", ".", capsys=capsys)
     assert (status, "--overwrite replaces it" in err) == (2, True)
+
+
+def test_flags_override_the_standing_recipe(study: Path) -> None:
+    """A flag replaces what it is an alternative to, and an entry keeps what no flag speaks of."""
+    from leukfeat.cli.options import backbones_of, heads_of, recipe_of
+
+    Path("leukfeat.yaml").write_text(
+        json.dumps(
+            {
+                "data": {"path": "my-cells", "subjects_from": "(S)"},
+                "split": {"kind": "file", "file": "split.csv"},
+                "backbone": [{"name": "resnet18", "weights": "random", "pooling": "max"}, "vgg16"],
+                "head": [{"name": "svm", "trials": 7}, {"name": "knn", "trials": 3}],
+            }
+        )
+    )
+    plain = recipe_of(None, {})
+    assert [len(plain.backbone), len(plain.head), plain.split.kind] == [2, 2, "file"]
+    changed = recipe_of(
+        None,
+        {
+            "split.kind": "grouped",
+            "data.subjects": "unknown",
+            "backbone": backbones_of(["resnet18"], None, "avg", None),
+            "head": heads_of(None, None, trials=2, metric=None),
+        },
+    )
+    assert (changed.split.kind, changed.split.file) == ("grouped", None)
+    assert (changed.data.subjects, changed.data.subjects_from) == ("unknown", None)
+    ((spec,),) = changed.backbone
+    assert (spec.name, spec.weights, spec.pooling) == ("resnet18", "random", "avg")
+    assert [(head.name, head.trials) for head in changed.head] == [("svm", 2), ("knn", 2)]
+    given = recipe_of(None, {"features": Path("x.h5")})
+    assert (given.backbone, given.features) == ((), Path("x.h5"))
+    elsewhere = recipe_of(Path("my-cells"), {"head": heads_of(Path("my-cells"), ["svm"])})
+    assert elsewhere.head[0].trials == 30, "with DATA the standing recipe does not answer"
 
 
 def test_extract_again_computes_nothing(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,6 +274,72 @@ def test_words_of_doubt_stay_on_every_output(study: Path, capsys: pytest.Capture
         assert all(word in text for word in words), name
 
 
+def test_interrupting_is_told_and_keeps_what_is_finished(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("leukfeat.experiments.stages.extract_recipe", interrupted)
+    status, _, err = leukfeat("extract", "my-cells", *TINY, capsys=capsys)
+    assert status == 130
+    assert "the same command goes on" in err
+
+
+def test_nothing_of_the_users_is_written_over(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture, a note, or a manifest with a column of one's own."""
+    picture = next((study / "my-cells").rglob("*.png"))
+    before = picture.read_bytes()
+    status, _, err = leukfeat("data", "prepare", "my-cells", "-o", picture, capsys=capsys)
+    assert (status, "is no manifest" in err) == (2, True)
+    assert picture.read_bytes() == before
+    cells = study / "my-cells" / "cells.csv"
+    lines = cells.read_text().splitlines()
+    cells.write_text("\n".join([f"{lines[0]},doctor", *(f"{line},me" for line in lines[1:])]) + "\n")
+    mine = cells.read_text()
+    assert leukfeat("init", "my-cells", capsys=capsys)[0] == 0
+    assert cells.read_text() == mine
+
+
+def test_unfinished_runs_are_left_out_of_a_comparison_and_named(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = ["fit-head", "my-cells", *TINY, "--head", "tree", "--trials", "1", "--folds", "2", "--jobs", "1"]
+    assert leukfeat(*fit, capsys=capsys)[0] == 0
+    (study / "runs" / "stopped").mkdir()
+    (study / "runs" / "stopped" / "recipe.yaml").write_text("name: stopped\n")
+    status, _, err = leukfeat("compare", *sorted(study.glob("runs/[!.]*")), capsys=capsys)
+    assert status == 0
+    assert "stopped: unfinished; run its command again" in err
+
+
+def test_features_that_lack_samples_stop_a_run(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leukfeat("extract", "my-cells", *TINY, capsys=capsys)[0] == 0
+    assert leukfeat("cache", "export", "my-cells", *TINY, "-o", "all.npz", capsys=capsys)[0] == 0
+    whole = np.load("all.npz")
+    names = [name for name in ("features", "feats", "sample_ids", "paths") if name in whole]
+    np.savez("part.npz", **{name: whole[name][:30] for name in names})
+    fit = [
+        "fit-head",
+        "my-cells",
+        "--features",
+        "part.npz",
+        "--head",
+        "tree",
+        "--trials",
+        "1",
+        "--folds",
+        "2",
+        "--jobs",
+        "1",
+    ]
+    status, _, err = leukfeat(*fit, capsys=capsys)
+    assert (status, "6 of 36 labelled images have no row in the features given" in err) == (1, True)
+    status, out, err = leukfeat(*fit, "--skip-errors", capsys=capsys)
+    assert status == 0, err
+    assert "6 of 36 images are missing" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -254,6 +359,7 @@ def test_words_of_doubt_stay_on_every_output(study: Path, capsys: pytest.Capture
         (["fit-head", "my-cells", *TINY, "--head", "svm", "--positive", "AML"], 2, "'AML' is not a label"),
         (["fit-head", "my-cells", *TINY, "--head", "svm", "--metric", "acuracy"], 2, "did you mean 'accuracy'?"),
         (["fit-head", "my-cells", "--features", "nowhere.h5", "--head", "svm"], 1, "nowhere.h5"),
+        (["extract", "my-cells", "--backbone", "resnet18", "--weights", "imagnet"], 2, "did you mean 'imagenet'?"),
         (["run", "nowhere.yaml"], 2, "nowhere.yaml: no such recipe"),
         (["compare", "nowhere"], 1, "nowhere"),
         (["compare"], 1, "runs"),

@@ -15,6 +15,7 @@ from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import LeakageError
 from leukfeat.evaluation.crossval import cross_validate
+from leukfeat.evaluation.metrics import score
 from leukfeat.experiments.candidates import HeadOnFeatures
 from leukfeat.features.table import Features
 from leukfeat.heads.tuning import TunedHead
@@ -132,3 +133,24 @@ def test_a_foreign_encoder_is_called_unknown_in_the_run() -> None:
         _candidate(_features(manifest, seen=Seen(unknown=True))), manifest, SplitPlan.grouped(manifest, 3)
     )
     assert any("unknown" in note for note in done.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["logistic", "knn", "tree"])
+def test_labels_permuted_between_subjects_give_chance(head: str) -> None:
+    """Through split, tuning and evaluation: subjects differ strongly, but not with their (shuffled) class."""
+    areas = []
+    for seed in range(20):
+        manifest = _manifest(60, 2)
+        subjects = sorted(set(manifest.subject))
+        shuffled = np.random.default_rng(seed).permutation([subject[0] for subject in subjects])
+        label_of = {s: {"A": "ALL", "H": "HEM"}[name] for s, name in zip(subjects, shuffled, strict=True)}
+        manifest = replace(manifest, label=tuple(label_of[subject] for subject in manifest.subject))
+        rng = np.random.default_rng(1000 + seed)
+        effect = {subject: rng.normal(scale=2, size=6) for subject in subjects}
+        X = np.array([effect[subject] for subject in manifest.subject]) + rng.normal(size=(len(manifest), 6))
+        features = Features(X.astype(np.float32), manifest.sample, Seen(), {})
+        done = cross_validate(_candidate(features, head), manifest, SplitPlan.grouped(manifest, 4, seed=seed))
+        areas.append(score(done.predictions, ["auroc"])["auroc"].value)
+    error = np.std(areas, ddof=1) / np.sqrt(len(areas))
+    assert abs(np.mean(areas) - 0.5) < 3 * error, (np.mean(areas), error)

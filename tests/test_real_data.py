@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leukfeat.cli import main
-from leukfeat.evaluation.runs import Run
+from leukfeat.evaluation.runs import Run, find_runs
 from leukfeat.heads.catalog import HEADS
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -58,7 +58,7 @@ def test_taleqani_image_level_reaches_what_a_careful_hand_reaches(
     assert all(words in out for words in DOUBTS), out
     accuracy = {
         str(run.candidate["head"]["head"]): float((run.predictions.y_pred == run.predictions.y_true).mean())
-        for run in (Run.load(folder) for folder in (workplace / "runs").iterdir())
+        for run in (Run.load(folder) for folder in find_runs(workplace / "runs"))
     }
     assert accuracy["svm"] >= 0.978
     assert accuracy["logistic"] >= 0.975
@@ -76,7 +76,7 @@ def test_every_head_gets_through_a_grouped_run_on_cnmc(
     heads = [word for name in HEADS for word in ("--head", name)]
     data = [shared / "data" / "cnmc" / "C-NMC_Leukemia", "--weights", shared / WEIGHTS, "--out", "cnmc"]
     out = _leukfeat("fit-head", *data, *heads, "--folds", "3", "--trials", "2", capsys=capsys)
-    runs = [Run.load(folder) for folder in (workplace / "cnmc").iterdir()]
+    runs = [Run.load(folder) for folder in find_runs(workplace / "cnmc")]
     assert len(runs) == len(HEADS)
     for run in runs:
         assert len(run.predictions) == 165

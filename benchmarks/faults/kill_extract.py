@@ -30,6 +30,7 @@ from leukfeat.features import computation, parts
 from leukfeat.features.extraction import extract, load_features
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.upkeep import verify
+from leukfeat.textfiles import TEMPORARY
 
 SPEC = BackboneSpec("test_efficientnet", "random", preprocess=Preprocess(input_size=64, crop="none"))
 
@@ -88,7 +89,7 @@ def main() -> int:
         last.start()
         last.join()
         rows = stored(here / "killed")
-        left = len(list((here / "killed").glob(f"*/{parts.TEMPORARY}*")))
+        left = len(list((here / "killed").glob(f"*/{TEMPORARY}*")))
         undisturbed = load_features(SPEC, manifest, FeatureStore(here / "undisturbed"))
         killed = load_features(SPEC, manifest, FeatureStore(here / "killed"))
         difference = float(np.abs(killed.X - undisturbed.X).max() / np.abs(undisturbed.X).max())

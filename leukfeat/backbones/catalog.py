@@ -14,15 +14,13 @@ NAMED_BACKBONES = (
 )
 
 
-def backbone_names(pattern: str = "", *, pretrained: bool = False) -> tuple[str, ...]:
+def backbone_names(pattern: str = "") -> tuple[str, ...]:
     """Names of timm models.
 
     Parameters
     ----------
     pattern : str
         Part of a name, or a shell pattern such as ``"efficientnet_b*"``; empty for all.
-    pretrained : bool
-        Only those with weights to download, each with its tag.
 
     Returns
     -------
@@ -37,4 +35,4 @@ def backbone_names(pattern: str = "", *, pretrained: bool = False) -> tuple[str,
     import timm
 
     glob = pattern if not pattern or any(mark in pattern for mark in "*?[") else f"*{pattern}*"
-    return tuple(timm.list_models(glob, pretrained=pretrained))
+    return tuple(timm.list_models(glob))

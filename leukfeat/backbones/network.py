@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from leukfeat.backbones.resolution import Resolution
 from leukfeat.backbones.sources import find_source
 from leukfeat.backbones.spec import BackboneSpec
 from leukfeat.backbones.trunks import digest_of_tensors, random_trunk, trunk_from_file
+from leukfeat.data.hashing import sha256_of
 from leukfeat.errors import UnknownNameError, UsageError
 
 
@@ -147,7 +147,6 @@ def load_network(spec: BackboneSpec, resolution: Resolution) -> LoadedNetwork:
         digest = digest_of_tensors(trunk)
     else:
         trunk = trunk_from_file(source, resolution.model_args)
-        with source.file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = sha256_of(source.file)
     network = Network(trunk, resolution.pooling, resolution.layer)
     return LoadedNetwork(network.eval().requires_grad_(False), digest)

@@ -70,11 +70,7 @@ class Resolution:
         return {
             **self.identity(),
             "origin": self.origin,
-            "seen": {
-                "images": sorted(self.seen.images),
-                "groups": sorted(self.seen.groups),
-                "unknown": self.seen.unknown,
-            },
+            "seen": self.seen.describe(),
             "versions": dict(self.versions),
         }
 
@@ -92,12 +88,11 @@ class Resolution:
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Resolution:
         """The resolution that :meth:`describe` described."""
-        seen = description["seen"]
         return cls(
             **{
                 **description,
                 "inputs": Inputs.from_description(description["inputs"]),
-                "seen": Seen(frozenset(seen["images"]), frozenset(seen["groups"]), bool(seen["unknown"])),
+                "seen": Seen.from_description(description["seen"]),
             }
         )
 

@@ -16,6 +16,7 @@ POOLING_NAMES = ("avg", "avgmax", "cls", "flatten", "max")
 CROP_NAMES = ("cell", "center", "none", "weights")
 SCALE_NAMES = ("raw", "unit")
 INTERPOLATION_NAMES = ("bicubic", "bilinear", "box", "hamming", "lanczos", "nearest")
+NAMED_WEIGHTS = ("imagenet", "random")
 HUB = "hf-hub:"
 TRAIN = "train"
 
@@ -131,11 +132,11 @@ class BackboneSpec:
     Raises
     ------
     UnknownNameError
-        A pooling there is not.
+        A pooling there is not, or weights that are none of the four kinds.
     UsageError
         Neither the name nor the weights say which architecture.
     WeightsError
-        A pickled weights file, or weights that are none of the four kinds.
+        A pickled weights file.
     """
 
     name: str | None = None
@@ -156,7 +157,7 @@ class BackboneSpec:
             object.__setattr__(self, "name", None)
         _known("pooling", self.pooling, POOLING_NAMES)
         _check_weights(self.weights)
-        if self.name is None and self.weights in ("imagenet", "random"):
+        if self.name is None and self.weights in NAMED_WEIGHTS:
             raise UsageError(
                 f"no backbone named for weights {self.weights!r}; name one, e.g. --backbone efficientnet_b0, or give"
                 " --weights FILE.safetensors that names its architecture"
@@ -232,16 +233,14 @@ def _known(kind: str, name: str, known: Sequence[str]) -> None:
 def _check_weights(weights: str) -> None:
     if weights.startswith(HUB):
         if weights.removeprefix(HUB).partition("@")[0].count("/") != 1:
-            raise WeightsError(f"weights {weights!r}: a hub model is written hf-hub:organisation/model")
+            raise UsageError(f"weights {weights!r}: a hub model is written {HUB}organisation/model")
     elif weights.lower().endswith(_PICKLED):
         raise WeightsError(
             f"{weights}: pickled weights can run any code and are never loaded; convert them with"
             " safetensors.torch.save_file"
         )
-    elif weights not in ("imagenet", "random") and not weights.endswith(".safetensors"):
-        raise WeightsError(
-            f"weights {weights!r} are not known; say imagenet, random, FILE.safetensors or hf-hub:organisation/model"
-        )
+    elif weights not in NAMED_WEIGHTS and not weights.endswith(".safetensors"):
+        raise UnknownNameError("weights", weights, (*NAMED_WEIGHTS, "FILE.safetensors", f"{HUB}org/model"))
 
 
 def _size(value: Any) -> int | tuple[int, int] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.backbones.inputs import Inputs
-from leukfeat.data.arrays import hash_members, is_member, member_image
+from leukfeat.data.arrays import hash_pixels, is_member, member_image
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.images import decode_image, read_bytes
 from leukfeat.data.manifest import Manifest
@@ -74,7 +74,7 @@ def read_row(manifest: Manifest, row: int) -> NDArray[np.uint8]:
     path, expected = manifest.path[row], manifest.sha256[row]
     if is_member(path):
         image = member_image(manifest.root, path)
-        if hash_members(manifest.root, [path])[path] != expected:
+        if hash_pixels(image) != expected:
             raise ImageError(path, CHANGED if expected else READABLE_NOW)
         return image
     data = read_bytes(manifest.file(row))

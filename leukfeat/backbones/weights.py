@@ -19,7 +19,7 @@ from typing import Any
 from leukfeat.data.exposure import Seen
 from leukfeat.errors import WeightsError
 
-SEEN_FIELD = "leukfeat_seen"  # metadata of weights that leukfeat trained: {"images": [...], "groups": [...]}
+SEEN_FIELD = "leukfeat_seen"  # metadata of weights that leukfeat trained: what Seen.describe() gives
 
 _LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
 _PROBE_SECONDS = 4.0
@@ -67,15 +67,22 @@ class WeightsHeader:
 
     @property
     def seen(self) -> Seen:
-        """What trained these weights: leukfeat's own record, else unknown."""
+        """What trained these weights: leukfeat's own record, else unknown.
+
+        Raises
+        ------
+        WeightsError
+            The record has a gap.
+        """
         record = self.field(SEEN_FIELD)
         if not isinstance(record, dict):
             return Seen(unknown=True)
-        return Seen(
-            images=frozenset(record.get("images", ())),
-            groups=frozenset(record.get("groups", ())),
-            unknown=bool(record.get("unknown", False)),
-        )
+        try:
+            return Seen.from_description(record)
+        except (KeyError, TypeError) as error:
+            raise WeightsError(
+                f"{self.file}: its metadata entry {SEEN_FIELD} does not list images and groups ({error}); get it again"
+            ) from error
 
 
 def read_header(file: Path) -> WeightsHeader:
@@ -133,7 +140,7 @@ def fetch(repository: str, instead: str, file_name: str = _HUB_FILE) -> Path:
         Offline; no such repository or file; not allowed. The message tells which.
     """
     import huggingface_hub as hub
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     identity, _, revision = repository.partition("@")
     try:
@@ -141,7 +148,7 @@ def fetch(repository: str, instead: str, file_name: str = _HUB_FILE) -> Path:
         if isinstance(cached, str):
             return Path(cached)
         # The hub's client retries for half a minute where there is no network; one short question spares that.
-        _probe(hub.constants.ENDPOINT, offline=bool(hub.constants.HF_HUB_OFFLINE))
+        _probe(constants.ENDPOINT, offline=bool(constants.HF_HUB_OFFLINE))
         return Path(hub.hf_hub_download(identity, file_name, revision=revision or None))
     except errors.GatedRepoError as error:
         raise WeightsError(

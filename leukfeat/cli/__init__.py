@@ -5,7 +5,9 @@ Nothing heavy is imported before a command runs, so that ``leukfeat --help`` ans
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -13,6 +15,7 @@ import typer
 from leukfeat.cli import cache, data, features, machine, runs
 from leukfeat.errors import LeukfeatError
 
+_INTERRUPTED = 130  # what the shell calls a command that Ctrl-C has ended
 EPILOG = "Research use only, not for diagnosis."
 
 app = typer.Typer(
@@ -56,14 +59,17 @@ app.command("doctor")(machine.doctor)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 something about the data, 2 something about the request."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # finished rows are kept, as after Ctrl-C
     try:
         app(args=arguments, standalone_mode=True)
     except LeukfeatError as error:
         print(f"leukfeat: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("leukfeat: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            print("leukfeat: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leukfeat.cli import options as o
-from leukfeat.cli.console import say, say_json
+from leukfeat.cli.console import progress, say, say_json
+from leukfeat.cli.features import watcher
 
 if TYPE_CHECKING:
     from leukfeat.features.store import FeatureStore
@@ -131,7 +132,8 @@ def export(
             "cache": cache,
         },
     )
-    features, missing = export_recipe(recipe, output)
+    with progress() as shown:
+        features, missing = export_recipe(recipe, output, watcher(shown, quiet=False))
     say(
         f"wrote {output}: {len(features):,} samples × {features.dim}"
         + (f", {missing:,} without features" if missing else "")

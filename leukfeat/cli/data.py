@@ -53,7 +53,9 @@ def prepare(
     """
     from leukfeat.data.hashing import HashMemo
     from leukfeat.data.manifest import Manifest
+    from leukfeat.data.reading import may_be_replaced
 
+    may_be_replaced(output)
     with progress() as shown:
         manifest = Manifest.open(
             folder,
@@ -75,7 +77,7 @@ def synth(
     subjects: Annotated[int, typer.Option(min=4, help="Subjects, half of them of each class.")] = 24,
     cells: Annotated[int, typer.Option(min=1, help="Cells a subject.")] = 20,
     size: Annotated[int, typer.Option(min=32, max=1024, help="Height and width in pixels.")] = 128,
-    seed: Annotated[int, typer.Option(help="Other seeds draw other subjects.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other subjects.")] = 0,
     size_confound: Annotated[bool, typer.Option(help="Positive cells are larger, as in C-NMC.")] = True,
 ) -> None:
     """Draw blood cells with subject effects and, unless switched off, a size confound.
@@ -108,7 +110,9 @@ def init(
     subjects: Subjects = None,
     subjects_from: SubjectsFrom = None,
     positive: Positive = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing leukfeat.yaml.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing leukfeat.yaml and cells.csv.")
+    ] = False,
 ) -> None:
     """Write cells.csv and a commented leukfeat.yaml; then extract, fit-head and compare work bare in that directory.
 

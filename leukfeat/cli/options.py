@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +47,17 @@ Rehash = Annotated[bool, typer.Option("--rehash", help="Read every file anew ins
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+# A flag that is given takes the place of these keys of a standing recipe.
+_ALTERNATIVES = {
+    "features": ("backbone",),
+    "backbone": ("features",),
+    "split.kind": ("split.file",),
+    "split.file": ("split.kind",),
+    "data.subjects": ("data.subjects_from",),
+    "data.subjects_from": ("data.subjects",),
+}
+
+
 def recipe_of(data: Path | None, flags: Mapping[str, Any]) -> Recipe:
     """The recipe that a command line means.
 
@@ -56,7 +67,7 @@ def recipe_of(data: Path | None, flags: Mapping[str, Any]) -> Recipe:
         DATA; ``None`` takes ``leukfeat.yaml`` of the working directory, which flags then override.
     flags : mapping
         Dotted recipe keys (``"split.folds"``) and what was given for them; ``None`` and ``False`` mean "not given".
-        ``head`` and ``backbone`` entries are completed by the recipe's entries of the same name.
+        Entries under ``head`` and ``backbone`` are completed by the recipe's entries of the same name.
 
     Raises
     ------
@@ -74,16 +85,26 @@ def recipe_of(data: Path | None, flags: Mapping[str, Any]) -> Recipe:
         content, where = load_recipe(RECIPE_FILE).resolved(), f"{RECIPE_FILE} with the options given"
     else:
         raise UsageError(f"no DATA given and no {RECIPE_FILE} here; name a manifest or folder, or see 'leukfeat init'")
-    for dotted, value in flags.items():
-        if value is not None and value is not False:
-            *sections, key = dotted.split(".")
-            place = content
-            for section in sections:
-                place = place.setdefault(section, {})
-            place[key] = value
-    if flags.get("features") is not None:
-        content.pop("backbone", None)
+    given = {key: value for key, value in flags.items() if value is not None and value is not False}
+    for key in ("head", "backbone"):
+        if key in given:
+            given[key] = [_completed(entry, content.get(key, ())) for entry in given[key]]
+    for dotted in {other for key in given for other in _ALTERNATIVES.get(key, ())} - set(given):
+        section, _, key = dotted.rpartition(".")
+        (content.get(section, {}) if section else content).pop(key, None)
+    for dotted, value in given.items():
+        section, _, key = dotted.rpartition(".")
+        (content.setdefault(section, {}) if section else content)[key] = value
     return recipe_from(content, where)
+
+
+def _completed(entry: dict[str, Any], standing: Iterable[Any]) -> dict[str, Any]:
+    """An entry from flags, with what the recipe's entry of that name says where no flag was given."""
+    if "concatenate" in entry:
+        return {"concatenate": [_completed(part, standing) for part in entry["concatenate"]]}
+    flat = [part for other in standing for part in (other if isinstance(other, list) else [other])]
+    named: dict[str, Any] = next((part for part in flat if part["name"] == entry.get("name")), {})
+    return {**named, **entry}
 
 
 def backbones_of(
@@ -101,12 +122,10 @@ def backbones_of(
 
 
 def heads_of(data: Path | None, names: list[str] | None, **settings: Any) -> list[dict[str, Any]] | None:
-    """Head entries from the flags for them, completed by what ``leukfeat.yaml`` says where it answers."""
+    """Head entries from the flags for them; settings alone go to every head that ``leukfeat.yaml`` names."""
     from leukfeat.experiments.recipe import RECIPE_FILE, load_recipe
 
     given = {key: value for key, value in settings.items() if value is not None}
-    standing: dict[str, dict[str, Any]] = {}
-    if data is None and Path(RECIPE_FILE).is_file():
-        standing = {head.name: head.model_dump() for head in load_recipe(RECIPE_FILE).head}
-    chosen = names or list(standing)
-    return [{**standing.get(name, {}), "name": name, **given} for name in chosen] or None
+    if not names and given and data is None and Path(RECIPE_FILE).is_file():
+        names = [head.name for head in load_recipe(RECIPE_FILE).head]
+    return [{"name": name, **given} for name in names or ()] or None

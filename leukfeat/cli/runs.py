@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,8 +55,15 @@ def fit_head(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop tuning a fold after this time.")
     ] = None,
-    metric: Annotated[str | None, typer.Option(metavar="NAME", help="What tuning maximises.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seeds folds and tuning. [default: 0]")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What tuning makes better: auroc, balanced_accuracy, accuracy, weighted_f1, macro_f1, mcc or log_loss."
+            " [default: auroc for two classes, else balanced_accuracy]",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seeds folds and tuning. [default: 0]")] = None,
     storage: Storage = None,
     jobs: Jobs = None,
     out: Out = None,
@@ -145,11 +153,15 @@ def compare(
 
     Example: leukfeat compare runs/* -o report
     """
-    from leukfeat.evaluation.runs import Run, find_runs
+    from leukfeat.evaluation.runs import Run, find_runs, is_unfinished
     from leukfeat.reports.comparison import compare as compare_runs
 
     paths = runs or find_runs(Path("runs"))
-    comparison = compare_runs([Run.load(path, positive=positive) for path in paths], positive=positive)
+    unfinished = [path for path in paths if is_unfinished(path)] if len(paths) > 1 else []
+    for path in unfinished:
+        typer.echo(f"left out: {path}: unfinished; run its command again", err=True)
+    loaded = [Run.load(path, positive=positive) for path in paths if path not in unfinished]
+    comparison = compare_runs(loaded, positive=positive)
     written = comparison.save(output)
     _print(comparison, written, as_json=as_json)
 
@@ -168,12 +180,13 @@ def _execute(
         )
     comparison = compare_runs([Run.load(folder) for folder in folders])
     written = comparison.save(report) if report is not None else []
-    _print(comparison, written, as_json=as_json)
+    _print(comparison, written, as_json=as_json, folders=folders)
 
 
-def _print(comparison: Comparison, written: list[Path], *, as_json: bool) -> None:
+def _print(comparison: Comparison, written: list[Path], *, as_json: bool, folders: Sequence[Path] = ()) -> None:
     if as_json:
-        say_json({**comparison.to_dict(), "written": [str(path) for path in written]})
+        paths = {"folders": folders, "written": written}
+        say_json({**comparison.to_dict(), **{name: [str(path) for path in found] for name, found in paths.items()}})
         return
     for line in comparison.lines():
         say(line)

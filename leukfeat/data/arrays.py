@@ -109,6 +109,11 @@ def member_image(root: Path, path: str) -> NDArray[np.uint8]:
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
+def hash_pixels(image: NDArray[np.uint8]) -> str:
+    """Hexadecimal sha256 of an image's shape (H, W, 3) and pixels."""
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+
+
 def hash_members(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """Digest of every image's shape and pixels; an image that cannot be read has none.
 
@@ -130,7 +135,7 @@ def hash_members(root: Path, paths: Iterable[str]) -> dict[str, str]:
             image = member_image(root, path)
         except ImageError:
             continue
-        digests[path] = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+        digests[path] = hash_pixels(image)
     return digests
 
 

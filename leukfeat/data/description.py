@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from leukfeat.data.words import SUBJECTS_UNKNOWN
+
 if TYPE_CHECKING:
     from leukfeat.data.manifest import Manifest
-
-SUBJECTS_UNKNOWN = "subjects unknown: images of one patient may be on both sides"
 
 
 def describe(manifest: Manifest) -> Iterator[str]:
@@ -42,6 +42,21 @@ def describe(manifest: Manifest) -> Iterator[str]:
     yield from manifest.notes
 
 
+def cautions(manifest: Manifest) -> tuple[str, ...]:
+    """What a reader of any result on this data set has to know, however it is split."""
+    found: list[str] = []
+    if not manifest.subjects_known:
+        found.append(SUBJECTS_UNKNOWN)
+        if manifest.repeated:
+            found.append(f"{len(manifest.repeated)} groups of identical images")
+    elif manifest.links:
+        found.append(f"{len(manifest.links)} linked pair(s) of subject ids (they share identical images)")
+    unchecked = sum(not manifest.sha256[row] for row in manifest.labelled)
+    if unchecked:
+        found.append(f"{unchecked} labelled images have no checksum: identical copies among them cannot be found")
+    return tuple(found)
+
+
 def _parts(manifest: Manifest) -> Iterator[str]:
     """Every official part, and the folds among them together."""
     rows = list(zip(manifest.official, manifest.label, strict=True))
@@ -60,10 +75,20 @@ def _subjects(manifest: Manifest) -> Iterator[str]:
     subjects = {(manifest.label[row], manifest.subject[row]) for row in manifest.labelled}
     groups = {(manifest.label[row], manifest.group[row]) for row in manifest.labelled}
     yield f"subjects: {_owners(manifest, subjects)}"
+    spelt = _spelt_twice(manifest)
+    if spelt:
+        yield "ids that differ only in upper and lower case, kept together: " + ", ".join(spelt)
     if manifest.links:
         yield "linked subjects (ids with identical images, and how many): " + ", ".join(map(str, manifest.links))
     if len({group for _, group in groups}) != len({subject for _, subject in subjects}):
         yield f"linked groups: {_owners(manifest, groups)}"
+
+
+def _spelt_twice(manifest: Manifest) -> list[str]:
+    spellings: dict[str, set[str]] = {}
+    for row in manifest.labelled:
+        spellings.setdefault(manifest.subject[row].casefold(), set()).add(manifest.subject[row])
+    return sorted("/".join(sorted(names)) for names in spellings.values() if len(names) > 1)
 
 
 def _owners(manifest: Manifest, owners: set[tuple[str, str]]) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.data.manifest import Manifest
-from leukfeat.data.reading import UNKNOWN
+from leukfeat.data.words import UNKNOWN
 from leukfeat.errors import LeakageError
 
 
@@ -44,6 +45,24 @@ class Seen:
             images=frozenset(manifest.sha256[row] for row in rows) - {""},
             groups=frozenset(groups | linked) - {""},
         )
+
+    def describe(self) -> dict[str, Any]:
+        """All fields as JSON types."""
+        return {"images": sorted(self.images), "groups": sorted(self.groups), "unknown": self.unknown}
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> Seen:
+        """What :meth:`describe` described.
+
+        Raises
+        ------
+        KeyError, TypeError
+            Images or groups are not stated, or are no lists: a record with a gap is not a record of nothing seen.
+        """
+        images, groups = description["images"], description["groups"]
+        if isinstance(images, str) or isinstance(groups, str):
+            raise TypeError("images and groups are lists of names, not one name")
+        return cls(frozenset(images), frozenset(groups), bool(description.get("unknown", False)))
 
     def __or__(self, other: Seen) -> Seen:
         return Seen(self.images | other.images, self.groups | other.groups, self.unknown or other.unknown)

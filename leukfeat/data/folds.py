@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,11 +65,43 @@ class _Groups:
         np.add.at(counts, (of_row, y_index), 1)
         return cls(of_row, counts, counts.argmax(axis=1) if len(classes) else np.zeros(0, dtype=np.int64), classes)
 
-    def scarcest(self) -> tuple[int, str]:
+    def scarcest(self) -> tuple[int, Any]:
         """The fewest groups a class has, and that class."""
         have = np.bincount(self.kind, minlength=len(self.classes))
         scarce = int(have.argmin())
-        return int(have[scarce]), str(self.classes[scarce])
+        return int(have[scarce]), self.classes[scarce]
+
+
+def most_folds(y: ArrayLike, groups: ArrayLike | None) -> tuple[int, Any]:
+    """The most folds that whole groups can be dealt into, and the class that allows no more.
+
+    Parameters
+    ----------
+    y, groups
+        As in :func:`grouped_folds`.
+
+    Returns
+    -------
+    int
+        The fewest groups a class has; fewer than 2 means that there can be no folds.
+    element of ``y``
+        That class.
+
+    Raises
+    ------
+    SplitError
+        No rows.
+
+    Examples
+    --------
+    >>> have, scarce = most_folds(["a", "a", "a", "b", "b"], [1, 2, 3, 4, 4])
+    >>> have, str(scarce)
+    (1, 'b')
+    """
+    whole = _Groups.of(y, groups)
+    if not len(whole.of_row):
+        raise SplitError("folds asked for, but there are no rows")
+    return whole.scarcest()
 
 
 def grouped_folds(
@@ -119,7 +152,7 @@ def grouped_folds(
     if have < n_folds:
         possible = f"at most {have} folds are possible" if have >= 2 else "folds need at least 2 of every class"
         units = unit if have == 1 else f"{unit}s"
-        raise SplitError(f"{n_folds} folds asked for, but class {name!r} has only {have} {units}; {possible}")
+        raise SplitError(f"{n_folds} folds asked for, but class {str(name)!r} has only {have} {units}; {possible}")
     rng = np.random.default_rng(seed)
     return _best(
         whole,
@@ -159,7 +192,7 @@ def grouped_parts(
     if have < n_parts:
         units = unit if have == 1 else f"{unit}s"
         raise SplitError(
-            f"{n_parts} parts asked for, but class {name!r} has only {have} {units}; a part needs one each"
+            f"{n_parts} parts asked for, but class {str(name)!r} has only {have} {units}; a part needs one each"
         )
     rng = np.random.default_rng(seed)
     return _best(whole, draw=lambda: _share(whole, wanted, rng), wanted=wanted)

@@ -6,7 +6,6 @@ Every function named after a data set reads one path and answers with an entry, 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
@@ -251,8 +250,8 @@ _SPLIT_FOLDERS = {
     "valid": "val",
     "validation": "val",
     "test": "test",
+    "testing": "test",
 }
-_SPLIT_FOLDERS |= {"testing": "test"}
 
 
 def read_folders(tree: Tree) -> Listing:
@@ -283,6 +282,6 @@ def has_class_folders(tree: Tree) -> bool:
     return any("/" in name for name in tree.images)
 
 
-def _folders(name: str) -> Counter[str]:
+def _folders(name: str) -> tuple[str, ...]:
     """The folders of a path in lower case, outermost first."""
-    return Counter(part.lower() for part in PurePosixPath(name).parts[:-1])
+    return tuple(part.lower() for part in PurePosixPath(name).parts[:-1])

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from leukfeat.errors import ManifestError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ def read_table(file: Path) -> list[dict[str, str]]:
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            delimiter = "\t" if "\t" in stream.readline() else ","
+            head = stream.readline()
+            # spreadsheets of half the world write semicolons
+            delimiter = "\t" if "\t" in head else ";" if ";" in head and "," not in head else ","
             stream.seek(0)
             reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]

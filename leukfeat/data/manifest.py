@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from leukfeat.data.description import SUBJECTS_UNKNOWN, describe
+from leukfeat.data.description import describe
 from leukfeat.data.hashing import HashMemo, Progress
 from leukfeat.data.linkage import Link, linked_groups, links, natural, repeated
 from leukfeat.data.listing import Tree
-from leukfeat.data.reading import CELLS_CSV, UNKNOWN, columns_of_csv, columns_of_tree, is_checksum_list
+from leukfeat.data.reading import CELLS_CSV, columns_of_csv, columns_of_tree, is_checksum_list
+from leukfeat.data.words import SUBJECTS_UNKNOWN, UNKNOWN
 from leukfeat.errors import ManifestError, UsageError
 from leukfeat.textfiles import write_csv
 
@@ -170,14 +171,14 @@ class Manifest:
     def group(self) -> tuple[str, ...]:
         """Linked group of each row: rows that share a subject, an identical image or a declared group.
 
-        A group is called by its subjects (``20+21``), by its declared name, or, where neither is known, by its first
-        sample.
+        Ids that differ only in upper and lower case are kept together (C-NMC writes ``h3`` and ``H3``). A group is
+        called by its subjects (``20+21``), by its declared name, or, where neither is known, by its first sample.
         """
         keys = [
             [
                 key
                 for key in (
-                    ("subject", subject if subject != UNKNOWN else ""),
+                    ("subject", subject.casefold() if subject != UNKNOWN else ""),
                     ("image", digest),
                     ("declared", declared),
                 )
@@ -220,8 +221,26 @@ class Manifest:
             name: tuple(getattr(self, name)[row] for row in kept)
             for name in ("sample", "path", "label", "subject", "sha256", "official", "site")
         }
-        group = tuple(self.group[row] for row in kept)
+        group = tuple(self.binding_group[row] for row in kept)
         return replace(self, **columns, declared_group=group)  # type: ignore[arg-type]
+
+    @cached_property
+    def binding_group(self) -> tuple[str, ...]:
+        """The group of each row where something beyond its own subject holds it together; else an empty string.
+
+        That is a declared group, or two subject ids in one group. Other rows need no declaration to stay together,
+        and must not pass for declared where nobody knows the subjects.
+        """
+        ids: dict[str, set[str]] = {}
+        declared = {group for group, name in zip(self.group, self.declared_group, strict=True) if name}
+        for group, subject in zip(self.group, self.subject, strict=True):
+            ids.setdefault(group, set()).update({subject} - {"", UNKNOWN})
+        return tuple(group if group in declared or len(ids[group]) > 1 else "" for group in self.group)
+
+    @cached_property
+    def groups_known(self) -> bool:
+        """Whether every labelled row has a subject or a declared group, so that a split can keep groups whole."""
+        return self.subjects_known or all(self.declared_group[row] for row in self.labelled)
 
     def describe(self) -> list[str]:
         """What was found, a line each: rows, classes, subjects, links, identical images."""
@@ -263,7 +282,7 @@ class Manifest:
         """
         data = Path(data)
         if not data.exists():
-            raise ManifestError(f"{data}: no such file or folder")
+            raise ManifestError(f"{data}: no such file or folder" + ("" if data.is_absolute() else f" in {Path.cwd()}"))
         if data.is_dir() and dataset is None and subjects_from is None and (data / CELLS_CSV).is_file():
             data = data / CELLS_CSV
         if data.is_dir():
@@ -300,8 +319,8 @@ class Manifest:
             "subject": self.subject,
             "sha256": self.sha256,
         }
-        if any(self.declared_group) or self.links:
-            columns["group"] = self.group
+        if any(self.binding_group):
+            columns["group"] = self.group if self.subjects_known else self.binding_group
         columns |= {name: getattr(self, name) for name in ("official", "site") if any(getattr(self, name))}
         if self.positive is not None:
             columns["positive"] = [str(int(label == self.positive)) if label else "" for label in self.label]

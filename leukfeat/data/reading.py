@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -11,9 +13,9 @@ from leukfeat.data.adapters import ADAPTERS, detect
 from leukfeat.data.arrays import hash_members, is_member
 from leukfeat.data.hashing import HashMemo, Progress
 from leukfeat.data.listing import Listing, Tree, is_digest, read_table
+from leukfeat.data.words import UNKNOWN
 from leukfeat.errors import ManifestError, UnknownNameError, UsageError
 
-UNKNOWN = "unknown"  # in the subject column: the user has declared that nobody knows
 CELLS_CSV = "cells.csv"  # the manifest that a folder may hold
 COLUMNS = ("sample", "path", "label", "subject", "sha256", "group", "official", "site", "positive")
 
@@ -204,6 +206,7 @@ def _subjects(
         subject_of = _subject_finder(subjects_from)
         return tuple(subject_of(name) if kind else "" for name, kind in zip(path, label, strict=True))
     missing = UNKNOWN if subjects == UNKNOWN else ""
+    stated = [" ".join(unicodedata.normalize("NFC", subject).split()) for subject in stated]
     return tuple(
         # however it is written, the word must not become one subject who owns every image
         UNKNOWN if subject.lower() == UNKNOWN else subject or (missing if kind else "")
@@ -248,3 +251,19 @@ def _positive_of(file: Path, label: Sequence[str], flags: Sequence[str]) -> str 
     if len(named) > 1:
         raise ManifestError(f"{file}: column positive marks {len(named)} labels ({', '.join(sorted(named))}); mark one")
     return named.pop() if named else None
+
+
+def may_be_replaced(file: Path) -> None:
+    """Refuse to write a manifest over something that is none.
+
+    Raises
+    ------
+    UsageError
+        A folder, or a file that does not begin like a manifest.
+    """
+    if not file.exists():
+        return
+    with contextlib.suppress(OSError, UnicodeDecodeError), file.open(encoding="utf-8-sig") as stream:
+        if {"path", "label"} <= {name.strip() for name in stream.readline().split(",")}:
+            return
+    raise UsageError(f"{file} is there and is no manifest; name another file with -o")

@@ -51,6 +51,8 @@ def read_folds(file: Path, samples: Sequence[str], dataset: str) -> tuple[Fold, 
     if "sample" not in table[0] or not columns:
         raise SplitError(f"{file}: needs the columns sample and fold_0 …; it has {', '.join(table[0])}")
     numbers = {name: _numbers(file, name) for name in columns}
+    if len(set(numbers.values())) < len(numbers):
+        raise SplitError(f"{file}: two of the columns {', '.join(columns)} mean the same fold; name each fold once")
     row_of = {sample: row for row, sample in enumerate(samples)}
     rows: dict[str, dict[Part, list[int]]] = {name: {"train": [], "val": [], "test": []} for name in columns}
     listed: set[str] = set()

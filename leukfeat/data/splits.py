@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.data.crossing import crossing_links, crossing_owners
+from leukfeat.data.description import cautions
 from leukfeat.data.folds import Fold, grouped_folds, grouped_parts
-from leukfeat.data.manifest import SUBJECTS_UNKNOWN, Manifest
+from leukfeat.data.manifest import Manifest
 from leukfeat.data.splitfiles import fold_columns, read_folds, write_folds
+from leukfeat.data.words import IMAGE_LEVEL, protection_in_words
 from leukfeat.errors import SplitError, UsageError
 
-__all__ = ["IMAGE_LEVEL", "Fold", "Protection", "SplitPlan"]
+__all__ = ["Fold", "Protection", "SplitPlan"]
 
 Protection = Literal["linked-subject", "subject", "none"]
-IMAGE_LEVEL = "image-level: optimistic"
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 
@@ -62,6 +63,7 @@ class SplitPlan:
         code_of = {name: code for code, name in enumerate(("", *self.manifest.classes))}
         code = np.array([code_of[name] for name in self.manifest.label])
         owner = {"linked-subject": self.manifest.group, "subject": self.manifest.subject, "none": None}[self.protection]
+        tested: set[tuple[int, int]] = set()
         for fold in self.folds:
             where = f"{self.kind} split of {self.manifest.dataset}, repeat {fold.repeat} fold {fold.number}"
             rows = np.concatenate([fold.train, fold.validation, fold.test])
@@ -71,6 +73,11 @@ class SplitPlan:
                 raise SplitError(f"{where}: sample {self.manifest.sample[unlabelled[0]]} has no label")
             if not len(fold.test):
                 raise SplitError(f"{where}: the test part is empty")
+            asked = {(fold.repeat, int(row)) for row in fold.test}
+            if again := tested & asked:
+                sample = self.manifest.sample[min(again)[1]]
+                raise SplitError(f"{where}: sample {sample} is tested in another fold of the same repeat too")
+            tested |= asked
             if (lacking := np.setdiff1d(code[rows], code[fold.train])).size:
                 name = self.manifest.classes[lacking[0] - 1]
                 raise SplitError(f"{where}: class {name!r} is absent from the training part")
@@ -97,7 +104,7 @@ class SplitPlan:
             tuple(_cross_validation(manifest, n_folds, n_repeats, seed, per_image=False)),
             "grouped",
             "linked-subject",
-            _standing_notes(manifest),
+            cautions(manifest),
         )
 
     @classmethod
@@ -108,7 +115,7 @@ class SplitPlan:
             tuple(_cross_validation(manifest, n_folds, n_repeats, seed, per_image=True)),
             "per-image",
             "none",
-            (IMAGE_LEVEL, *_standing_notes(manifest)),
+            (IMAGE_LEVEL, *cautions(manifest)),
         )
 
     @classmethod
@@ -151,7 +158,7 @@ class SplitPlan:
             except SplitError as error:
                 raise SplitError(f"{manifest.dataset}: {error}") from None
             folds.append(Fold(repeat, 0, rows[part == 0], rows[part == 1], rows[part == 2]))
-        notes = _standing_notes(manifest)
+        notes = cautions(manifest)
         return cls(
             manifest,
             tuple(folds),
@@ -223,14 +230,19 @@ class SplitPlan:
         SplitError
             Unknown samples, unknown words, or parts that overlap.
         """
-        return cls._shipped(manifest, read_folds(Path(file), manifest.sample, manifest.dataset), "file", ())
+        folds = read_folds(Path(file), manifest.sample, manifest.dataset)
+        used = np.unique(np.concatenate([part for fold in folds for part in (fold.train, fold.validation, fold.test)]))
+        unused = len(np.setdiff1d(manifest.labelled, used))
+        return cls._shipped(
+            manifest, folds, "file", (f"{unused} labelled images stand in no fold of the split file",) if unused else ()
+        )
 
     @classmethod
     def _shipped(cls, manifest: Manifest, folds: tuple[Fold, ...], kind: str, notes: tuple[str, ...]) -> SplitPlan:
         """A plan whose folds come from outside: its protection is found out, and what crosses is noted."""
         crossing = crossing_owners(folds, manifest.group)
         protection: Protection = "none"
-        if manifest.subjects_known or any(manifest.declared_group):
+        if manifest.groups_known:
             if not crossing:
                 protection = "linked-subject"
             elif manifest.subjects_known and not crossing_owners(folds, manifest.subject):
@@ -243,7 +255,7 @@ class SplitPlan:
             )
         if protection == "none":
             notes += (IMAGE_LEVEL,)
-        return cls(manifest, folds, kind, protection, (*notes, *_standing_notes(manifest)))
+        return cls(manifest, folds, kind, protection, (*notes, *cautions(manifest)))
 
     # ------------------------------------------------------------------ use
 
@@ -281,9 +293,8 @@ class SplitPlan:
         )
         head = f"split: {self.kind}, {len(self.folds) // repeats} fold(s)"
         head += f" × {repeats} repeats" if repeats > 1 else ""
-        owners = "linked subjects" if self.manifest.subjects_known else "declared groups"
-        whole = {"linked-subject": f"{owners} are never divided", "subject": "subjects are never divided"}
-        return [f"{head}; {whole.get(self.protection, 'nothing keeps subjects apart')}; rows {sizes}", *self.notes]
+        kept = protection_in_words(self.protection, subjects_known=self.manifest.subjects_known)
+        return [f"{head}; {kept}; rows {sizes}", *self.notes]
 
 
 def _cross_validation(
@@ -319,22 +330,11 @@ def _groups_of(manifest: Manifest, rows: NDArray[np.int64], *, per_image: bool) 
     return np.asarray(manifest.group)[rows], linked if manifest.subjects_known else "group"
 
 
-def _standing_notes(manifest: Manifest) -> tuple[str, ...]:
-    notes: tuple[str, ...] = ()
-    if not manifest.subjects_known:
-        notes += (SUBJECTS_UNKNOWN,)
-        if manifest.repeated:
-            notes += (f"{len(manifest.repeated)} groups of identical images",)
-    elif manifest.links:
-        notes += (f"{len(manifest.links)} linked pairs of subject ids (they share identical images)",)
-    return notes
-
-
 def _needs_groups(manifest: Manifest, kind: str) -> None:
-    if not manifest.subjects_known and not any(manifest.declared_group):
+    if not manifest.groups_known:
         raise SplitError(
             f"{manifest.dataset}: a {kind} split needs subjects, and they are unknown; give a column subject or group,"
-            " or use --split per-image and accept the words 'image-level: optimistic' in every output"
+            f" or use --split per-image and accept the words '{IMAGE_LEVEL}' in every output"
         )
 
 

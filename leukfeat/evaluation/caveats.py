@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from leukfeat.data.manifest import SUBJECTS_UNKNOWN
-from leukfeat.data.splits import IMAGE_LEVEL
+from leukfeat.data.words import IMAGE_LEVEL, SUBJECTS_UNKNOWN
 from leukfeat.evaluation.runs import Run
 
 SPLIT_UNRECORDED = "split not recorded: whether test subjects were trained on cannot be checked"

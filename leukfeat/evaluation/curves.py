@@ -44,9 +44,7 @@ def roc(predictions: Predictions) -> Curve:
     if reason:
         return Curve(np.empty(0), np.empty(0), reason)
     curves = [
-        roc_curve(scored.y_true == k, scored.proba[:, k])[:2]
-        for scored in repeats
-        for k in (scored.of_interest or (1,))
+        roc_curve(scored.y_true == k, scored.ranking(k))[:2] for scored in repeats for k in (scored.of_interest or (1,))
     ]
     if len(curves) == 1:
         return Curve(*curves[0])

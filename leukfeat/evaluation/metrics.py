@@ -17,6 +17,8 @@ from leukfeat.evaluation.predictions import Predictions
 POSITIVE_NOT_STATED = "positive class not stated: pass --positive"
 MACRO = "macro one-vs-rest"
 
+_ROUNDING = 1e-9  # rows that miss a sum of 1 by less are whole: float arithmetic, not a tool that wrote few digits
+
 
 @dataclass(frozen=True)
 class Score:
@@ -60,8 +62,8 @@ class Scored:
     ----------
     y_true, y_pred : ndarray of shape (n,), int64
         Column of the true and of the predicted class.
-    proba : ndarray of shape (n, k), float64
-        Probabilities; rows sum to 1 exactly.
+    stored : ndarray of shape (n, k), float64
+        Probabilities as the predictions hold them; rows are ranked by these.
     classes : tuple of str
         Names of the columns.
     positive : int or None
@@ -70,22 +72,43 @@ class Scored:
 
     y_true: NDArray[np.int64]
     y_pred: NDArray[np.int64]
-    proba: NDArray[np.float64]
+    stored: NDArray[np.float64]
     classes: tuple[str, ...]
     positive: int | None
 
     @classmethod
     def of(cls, predictions: Predictions) -> Scored:
-        """Prepare predictions; those read from files sum to 1 only roughly."""
+        """Prepare predictions."""
         column = {name: k for k, name in enumerate(predictions.classes)}
         stated = predictions.positive if len(predictions.classes) == 2 else None
         return cls(
             y_true=np.array([column[name] for name in predictions.y_true.tolist()]),
             y_pred=np.array([column[name] for name in predictions.y_pred.tolist()]),
-            proba=predictions.proba / predictions.proba.sum(axis=1, keepdims=True),
+            stored=predictions.proba,
             classes=predictions.classes,
             positive=None if stated is None else column[stated],
         )
+
+    @cached_property
+    def proba(self) -> NDArray[np.float64]:
+        """Probabilities whose rows sum to 1; those that another tool rounded are divided by their sum."""
+        whole = self.stored.sum(axis=1, keepdims=True)
+        return np.where(np.abs(whole - 1) > _ROUNDING, self.stored / whole, self.stored)
+
+    def ranking(self, k: int) -> NDArray[np.float64]:
+        """What orders the rows by how much they speak for class ``k``, of shape (n,); equal where they say the same.
+
+        Of several classes this is the stored column, untouched, because any arithmetic may break a tie. Of two it is
+        the rank of the odds from both columns: where one probability rounds to 1.0 the other still tells rows apart,
+        and turning the classes round turns the order round exactly.
+        """
+        if len(self.classes) > 2:
+            return self.stored[:, k]
+        pro, contra = self.stored[:, k], self.stored[:, 1 - k]
+        with np.errstate(divide="ignore", over="ignore"):  # an odds of infinity is the last rank
+            odds = np.where(pro >= contra, pro / contra - 1, 1 - contra / pro)
+        # sklearn takes no infinity, so the rank stands for the odds
+        return np.unique(odds, return_inverse=True)[1].astype(np.float64)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -276,7 +299,7 @@ def _auroc(scored: Scored) -> Score:
         return Score.undefined(scored.absent)
     # with two classes either column gives the same area, so no positive class is needed
     columns = scored.of_interest or (1,)
-    return Score(float(np.mean([roc_auc_score(scored.y_true == k, scored.proba[:, k]) for k in columns])))
+    return Score(float(np.mean([roc_auc_score(scored.y_true == k, scored.ranking(k)) for k in columns])))
 
 
 def _auprc(scored: Scored, k: int) -> Score:
@@ -284,7 +307,7 @@ def _auprc(scored: Scored, k: int) -> Score:
 
     if not (scored.y_true == k).any():
         return Score.undefined(f"class {scored.classes[k]!r} has no samples")
-    return Score(float(average_precision_score(scored.y_true == k, scored.proba[:, k])))
+    return Score(float(average_precision_score(scored.y_true == k, scored.ranking(k))))
 
 
 def _log_loss(scored: Scored) -> Score:
@@ -317,4 +340,4 @@ METRICS: Mapping[str, Metric] = {
     "log_loss": Metric("log-loss", "logloss", _log_loss, "probabilities", "lower"),
     "brier": Metric("Brier", "Brier", _brier, "probabilities", "lower", averaging="summed over classes, 0 to 2"),
 }
-"""Every metric there is, by the name recipes and flags use."""
+"""Every metric there is, by its name in tables and JSON. Those a head can be tuned for have the same names."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from leukfeat.data.reading import UNKNOWN
+from leukfeat.data.words import UNKNOWN
 from leukfeat.errors import PredictionsError
 from leukfeat.textfiles import write_csv
 

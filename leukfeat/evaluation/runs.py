@@ -14,6 +14,7 @@ from leukfeat.textfiles import write_text
 
 RUN_JSON = "run.json"
 PREDICTIONS_CSV = "predictions.csv"
+RECIPE_YAML = "recipe.yaml"
 SCHEMA = 1
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -89,7 +90,8 @@ class Run:
         path = Path(path)
         if path.is_file():
             predictions = Predictions.load(path, positive=positive)
-            return cls(name=path.parent.name if path.stem == "predictions" else path.stem, predictions=predictions)
+            name = path.resolve().parent.name if path.stem == "predictions" else path.stem
+            return cls(name=name or path.stem, predictions=predictions)
         if not (path / PREDICTIONS_CSV).is_file():
             raise RunError(f"{path}: not a run (no {PREDICTIONS_CSV}); give run folders or predictions files")
         if not (path / RUN_JSON).is_file():
@@ -123,6 +125,11 @@ class Run:
         )
 
 
+def is_unfinished(path: Path) -> bool:
+    """Whether a folder is a run that was stopped, or is at work: it has a recipe and no ``run.json`` yet."""
+    return (path / RECIPE_YAML).is_file() and not (path / RUN_JSON).is_file()
+
+
 def find_runs(folder: Path | str) -> list[Path]:
     """The finished runs in a folder, by name; a stopped run and anything else in it is passed over.
 
@@ -132,7 +139,7 @@ def find_runs(folder: Path | str) -> list[Path]:
         There is no finished run.
     """
     folder = Path(folder)
-    found = sorted(path.parent for path in folder.glob(f"*/{RUN_JSON}"))
+    found = sorted(path.parent for path in folder.glob(f"[!.]*/{RUN_JSON}"))
     if not found:
         raise RunError(f"{folder}: no finished run in it; make one with 'leukfeat fit-head', or name run folders")
     return found

@@ -22,8 +22,8 @@ class SubjectAccuracy:
     ----------
     subject : str
         Its id.
-    true_class : str
-        Its class; several are joined by ``+``.
+    classes : tuple of str
+        The true classes of its cells, sorted; a subject should have one.
     cells : int
         Distinct samples.
     tested : int
@@ -33,10 +33,15 @@ class SubjectAccuracy:
     """
 
     subject: str
-    true_class: str
+    classes: tuple[str, ...]
     cells: int
     tested: int
     correct: int
+
+    @property
+    def true_class(self) -> str:
+        """Its class, for tables; several are joined by ``+``."""
+        return "+".join(self.classes)
 
     @property
     def accuracy(self) -> float:
@@ -48,7 +53,7 @@ def without_subjects(predictions: Predictions) -> str:
     """Why there is no subject level; empty where there is one."""
     if not predictions.subjects_known:
         return "subjects unknown"
-    mixed = [one.subject for one in subject_accuracy(predictions) if one.true_class not in predictions.classes]
+    mixed = [one.subject for one in subject_accuracy(predictions) if len(one.classes) > 1]
     return f"{len(mixed)} subject(s) have cells of several classes, e.g. {mixed[0]}" if mixed else ""
 
 
@@ -115,7 +120,7 @@ def subject_accuracy(predictions: Predictions) -> tuple[SubjectAccuracy, ...]:
     return tuple(
         SubjectAccuracy(
             subject=subject,
-            true_class="+".join(sorted({label for _, label, _ in tested})),
+            classes=tuple(sorted({label for _, label, _ in tested})),
             cells=len({sample for sample, _, _ in tested}),
             tested=len(tested),
             correct=sum(right for _, _, right in tested),

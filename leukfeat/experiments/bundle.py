@@ -104,9 +104,10 @@ def load_bundle(folder: Path | str) -> Bundle:
         raise RunError(f"{folder / BUNDLE_JSON}: cannot be read: {error}") from error
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         raise RunError(f"{folder}: not a bundle of schema {SCHEMA}; it was written by another leukfeat")
-    return Bundle(
-        head=load_head(folder / "head"),
-        classes=tuple(facts["classes"]),
-        positive=facts["positive"],
-        facts=facts,
-    )
+    head = load_head(folder / "head")
+    classes, positive = tuple(str(name) for name in head.classes_), facts.get("positive")
+    if facts.get("classes") != list(classes) or (positive is not None and positive not in classes):
+        raise RunError(
+            f"{folder / BUNDLE_JSON}: its classes are not those of the head beside it; the bundle is damaged"
+        )
+    return Bundle(head, classes, positive, facts)

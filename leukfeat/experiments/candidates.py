@@ -22,6 +22,7 @@ from leukfeat.experiments.forwarding import Forwarding
 from leukfeat.features.extraction import load_features
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
+from leukfeat.heads.catalog import find_head
 from leukfeat.heads.tuning import TunedHead
 
 
@@ -41,8 +42,7 @@ class FittedHead:
 
     def predict_proba(self, manifest: Manifest, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Probabilities of shape (len(rows), len(classes))."""
-        found = self.features.rows_for(manifest)[rows]
-        return np.asarray(self.head.predict_proba(self.features.X[found]), dtype=np.float64)
+        return np.asarray(self.head.predict_proba(self.features.X_for(manifest, rows)), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class HeadOnFeatures:
         """Everything that makes it what it is."""
         return {
             "backbones": [spec.describe() for spec in self.backbones],
-            "features": None if self.features is None else dict(self.features.provenance),
+            "features": None if self.features is None else _short(self.features.provenance),
             "amp_dtype": self.forwarding.amp_dtype,
             "head": {
                 name: value
@@ -116,7 +116,20 @@ class HeadOnFeatures:
         MissingImagesError
             Images could not be read, and ``forwarding.skip_errors`` is not set.
         """
+        self._without_vectors(manifest)
         return self._readable(manifest).rows_for(manifest) >= 0
+
+    def _without_vectors(self, manifest: Manifest) -> None:
+        """Refuse given features that lack labelled samples, unless that was accepted."""
+        if self.features is None or self.forwarding.skip_errors:
+            return
+        rows = manifest.labelled
+        missing = rows[self.features.rows_for(manifest)[rows] < 0]
+        if len(missing):
+            raise MissingImagesError(
+                f"{manifest.dataset}: {len(missing)} of {len(rows)} labelled images have no row in the features given,"
+                f" e.g. {manifest.sample[missing[0]]}; give a file with all, or go on without them with --skip-errors"
+            )
 
     def identity(self, manifest: Manifest) -> str:
         """sha256 of everything a fit depends on, to the last bit of the features; computes missing ones.
@@ -127,7 +140,8 @@ class HeadOnFeatures:
             As :meth:`available`.
         """
         features = self._readable(manifest)
-        seal = hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode())
+        seal = hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=_plain).encode())
+        seal.update(find_head(self.head.head).implementation.encode())
         seal.update("\x1f".join(features.sample_ids).encode() + features.X.tobytes())
         return seal.hexdigest()
 
@@ -139,13 +153,14 @@ class HeadOnFeatures:
         learn = np.concatenate([fold.train, fold.validation])
         features = self._features_for(manifest, learn)
         label, group = np.asarray(manifest.label), np.asarray(manifest.group)
-        X = features.X[features.rows_for(manifest)[learn]]
+        X = features.X_for(manifest, learn)
         head = self._head_for(f"r{fold.repeat}-f{fold.number}")
         if len(fold.validation):
             position = np.arange(len(learn))
             head.set_params(inner_folds=[(position[: len(fold.train)], position[len(fold.train) :])])
         head.fit(X, label[learn], groups=group[learn])
-        return FittedHead(head, features, features.seen, self._facts(head, X))
+        facts = {**self._facts(head, X), "features": _short(features.provenance)}
+        return FittedHead(head, features, features.seen, facts)
 
     def fit_all(self, manifest: Manifest) -> FittedHead:
         """Tune and fit the head on every labelled row that has features: the model to keep."""
@@ -157,7 +172,11 @@ class HeadOnFeatures:
         """The features a fold may use; input statistics that are learned are learned on its training images."""
         if not any(spec.preprocess.unfitted for spec in self.backbones):
             return self._features(manifest, self.backbones)
-        specs = [fitted_to(spec, manifest, learn) if spec.preprocess.unfitted else spec for spec in self.backbones]
+        workers, resolved = self.forwarding.num_workers, self.store.resolved if self.store else None
+        specs = [
+            fitted_to(spec, manifest, learn, folder=resolved, num_workers=workers) if spec.preprocess.unfitted else spec
+            for spec in self.backbones
+        ]
         features = self._features(manifest, specs)
         return replace(features, seen=features.seen | Seen.of_rows(manifest, learn))
 
@@ -217,3 +236,20 @@ def _with_standing_statistics(preprocess: Preprocess) -> Preprocess:
     if not preprocess.unfitted:
         return preprocess
     return preprocess.replace(scale="unit", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def _short(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Where features came from, as JSON types: the inputs of their key and what computed them."""
+    if "concatenated" in provenance:
+        return {"concatenated": [_short(part) for part in provenance["concatenated"]]}
+    kept = ("key", "inputs", "origin", "engines", "decoders", "file")
+    return {name: value for name, value in provenance.items() if name in kept}
+
+
+def _plain(value: object) -> object:
+    """Arrays and other sequences as JSON types, whole."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import socket
 import tempfile
 import urllib.parse
@@ -80,15 +80,14 @@ def _writable(cache: Path) -> Finding:
         return Finding(
             "cache", f"{cache}: cannot be written ({error.strerror}); choose another with --cache", good=False
         )
-    free = os.statvfs(folder)
-    return Finding("cache", f"{cache}: writable, {free.f_bavail * free.f_frsize / 1e9:.0f} GB free", good=True)
+    return Finding("cache", f"{cache}: writable, {shutil.disk_usage(folder).free / 1e9:.0f} GB free", good=True)
 
 
 def _hub() -> Finding:
     """Whether pretrained weights can be downloaded; offline is no fault."""
     from huggingface_hub import constants
 
-    if constants.is_offline_mode():
+    if constants.HF_HUB_OFFLINE:
         return Finding("model hub", "switched off by HF_HUB_OFFLINE; use --weights FILE.safetensors", good=True)
     hub = urllib.parse.urlsplit(constants.ENDPOINT)
     try:

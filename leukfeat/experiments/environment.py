@@ -10,7 +10,7 @@ from typing import Any
 
 PACKAGES = (
     "leukfeat", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "xgboost", "lightgbm", "optuna",
-    "h5py", "pillow", "joblib",
+    "h5py", "pillow", "joblib", "skops", "safetensors", "pyarrow",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leukfeat.backbones.spec import BackboneSpec
+from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.features.extraction import ExtractionReport, extract
 from leukfeat.features.store import FeatureStore
@@ -21,6 +22,7 @@ class Forwarding:
     batch_size: int = 32
     num_workers: int | None = None
     skip_errors: bool = False
+    memo: HashMemo | None = field(default=None, compare=False)
     progress: Callable[..., None] | None = field(default=None, compare=False)
     reported: Callable[[ExtractionReport], None] | None = field(default=None, compare=False)
 
@@ -39,6 +41,7 @@ class Forwarding:
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             progress=self.progress,
+            memo=self.memo,
         )
         if self.reported is not None:
             self.reported(report)

@@ -27,7 +27,7 @@ def each_alone(recipe: Recipe) -> Iterator[Recipe]:
         A head, a metric or a head's parameter that does not exist, reported before any work is done.
     """
     if not recipe.head:
-        raise RecipeError("no head given; name one with --head, e.g. --head xgboost")
+        raise RecipeError("no head given; name one with --head xgboost, or under head: in the recipe")
     if not recipe.backbone and recipe.features is None:
         raise RecipeError(NO_BACKBONE)
     for head in recipe.head:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -16,12 +16,14 @@ from leukfeat.textfiles import write_text
 
 RECIPE_FILE = "leukfeat.yaml"  # what the commands read where they are called without DATA
 
+Count = Annotated[int, Field(strict=True, ge=1)]
+Seed = Annotated[int, Field(strict=True, ge=0)]
+Switch = Annotated[bool, Field(strict=True)]
 SplitKind = Literal["grouped", "official", "holdout", "fixed-test", "per-image", "per-image-holdout", "file"]
-SPLIT_KINDS: tuple[str, ...] = get_args(SplitKind)
 
 
 class Section(BaseModel):
-    """A part of a recipe: frozen, no unknown keys, no silent conversion."""
+    """A part of a recipe: frozen, no unknown keys, numbers and switches not written as text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -30,11 +32,11 @@ class SyntheticData(Section):
     """Generated cells (see :func:`leukfeat.data.synthetic.synthesize`)."""
 
     folder: Path = Path("synthetic-cells")
-    subjects: int = Field(24, ge=4)
-    cells: int = Field(20, ge=1)
-    size: int = Field(128, ge=32, le=1024)
-    seed: int = 0
-    size_confound: bool = True
+    subjects: Annotated[int, Field(strict=True, ge=4)] = 24
+    cells: Count = 20
+    size: Annotated[int, Field(strict=True, ge=32, le=1024)] = 128
+    seed: Seed = 0
+    size_confound: Switch = True
 
 
 class DataSection(Section):
@@ -51,6 +53,10 @@ class DataSection(Section):
     def _one_source(self) -> DataSection:
         if (self.path is None) == (self.synthetic is None):
             raise ValueError("give either path or synthetic")
+        reading = ("dataset", "subjects", "subjects_from", "positive")
+        told = [name for name in reading if getattr(self, name) is not None]
+        if self.synthetic is not None and told:
+            raise ValueError(f"{told[0]} is about data that is read; generated cells know theirs")
         return self
 
 
@@ -62,9 +68,9 @@ class SplitSection(Section):
     """Who is trained on and who is tested."""
 
     kind: SplitKind = "grouped"
-    folds: int = Field(5, ge=2)
-    repeats: int = Field(1, ge=1)
-    seed: int = 0
+    folds: Annotated[int, Field(strict=True, ge=2)] = 5
+    repeats: Count = 1
+    seed: Seed = 0
     fractions: Annotated[tuple[float, float, float], BeforeValidator(_fractions)] = (60, 20, 20)
     test_part: str = "prelim"
     file: Path | None = None
@@ -80,10 +86,10 @@ class HeadSection(Section):
     """A classification head and how long to tune it."""
 
     name: str
-    trials: int = Field(30, ge=1)
+    trials: Count = 30
     timeout: float | None = Field(None, gt=0)  # seconds a fold
     metric: str | None = None
-    inner_folds: int = Field(4, ge=2)
+    inner_folds: Annotated[int, Field(strict=True, ge=2)] = 4
     params: dict[str, str | int | float | bool | None] = {}
 
 
@@ -92,9 +98,9 @@ class ExtractionSection(Section):
 
     device: str = "auto"
     amp_dtype: Literal["float16", "bfloat16"] | None = None
-    batch_size: int = Field(32, ge=1)
-    num_workers: int | None = Field(None, ge=1)
-    skip_errors: bool = False
+    batch_size: Count = 32
+    num_workers: Count | None = None
+    skip_errors: Switch = False
 
 
 def _listed(value: object) -> object:
@@ -138,7 +144,7 @@ class Recipe(Section):
     features: Path | None = None
     head: Annotated[tuple[Head, ...], BeforeValidator(_listed)] = ()
     extraction: ExtractionSection = ExtractionSection()
-    seed: int = 0
+    seed: Seed = 0
     cache: Path | None = None
     out: Path = Path("runs")
     report: Path = Path("report")

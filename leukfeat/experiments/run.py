@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -13,10 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import Fold, SplitPlan
+from leukfeat.errors import RunError
 from leukfeat.evaluation.crossval import FoldResult, cross_validate
-from leukfeat.evaluation.runs import RUN_JSON
+from leukfeat.evaluation.runs import RECIPE_YAML, RUN_JSON
 from leukfeat.experiments.bundle import save_bundle
 from leukfeat.experiments.candidates import HeadOnFeatures
 from leukfeat.experiments.environment import environment
@@ -67,13 +71,14 @@ def run(
     folders = []
     for alone in recipes:
         job = _Job(alone, manifest, plan, candidate_of(alone, store, forwarding))
-        if overwrite and job.folder.exists():
-            shutil.rmtree(job.folder)
-        if (job.folder / RUN_JSON).is_file():
-            watcher.told(f"{job.folder}: already finished (--overwrite runs it again)")
-        else:
-            job.execute(n_jobs=n_jobs, storage=storage, watcher=watcher)
-            watcher.told(f"wrote {job.folder}")
+        with job.alone():
+            if overwrite:
+                job.set_aside()
+            if (job.folder / RUN_JSON).is_file():
+                watcher.told(f"{job.folder}: already finished (--overwrite runs it again)")
+            else:
+                job.execute(n_jobs=n_jobs, storage=storage, watcher=watcher)
+                watcher.told(f"wrote {job.folder}")
         folders.append(job.folder)
     return folders
 
@@ -90,7 +95,8 @@ class _Job:
     @cached_property
     def digest(self) -> str:
         """sha256 of everything the predictions depend on."""
-        parts = (self.manifest.digest, self.plan.digest, self.candidate.identity(self.manifest))
+        kind = f"{self.plan.kind} {self.plan.protection}"
+        parts = (self.manifest.digest, kind, self.plan.digest, self.candidate.identity(self.manifest))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
     @cached_property
@@ -100,13 +106,50 @@ class _Job:
         slug = re.sub(r"[^\w.]+", "-", words).strip("-").lower()
         return self.recipe.out / f"{slug[:100]}-{self.digest[:8]}"
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run folder; the lock falls with the process, however it ends.
+
+        Raises
+        ------
+        RunError
+            Another process works on the same run.
+        """
+        self._backstage.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._backstage / f"{self.folder.name}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                yield
+        except Timeout:
+            raise RunError(
+                f"{self.folder}: another process is working on this very run; wait for it, then compare"
+            ) from None
+
+    @property
+    def aside(self) -> Path:
+        """Where the run that is being replaced waits until the new one is finished."""
+        return self._backstage / f"{self.folder.name}.replaced"
+
+    @property
+    def _backstage(self) -> Path:
+        """Where locks and replaced runs are, out of sight of ``runs/*``."""
+        return self.recipe.out / ".leukfeat"
+
+    def set_aside(self) -> None:
+        """Make room for a new run; a finished one is kept until then."""
+        if (self.folder / RUN_JSON).is_file():
+            shutil.rmtree(self.aside, ignore_errors=True)
+            self.folder.replace(self.aside)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def execute(self, *, n_jobs: int | None, storage: str | None, watcher: Watcher) -> None:
         """Evaluate, fit the model to keep, and write everything; the run file comes last."""
         candidate = replace(
             self.candidate, storage=storage, studies=self.folder / "studies", study_prefix=self.digest[:16]
         )
         self.plan.save(self.folder / "split.csv")
-        self.recipe.save(self.folder / "recipe.yaml")
+        self.recipe.save(self.folder / RECIPE_YAML)
         from joblib import cpu_count
 
         workers = _Workers(candidate, self.manifest, min(n_jobs or cpu_count(), len(self.plan.folds) + 1))
@@ -121,8 +164,9 @@ class _Job:
         save_bundle(self.folder / "model", head, facts, candidate, self.manifest)
         _write_trials(self.folder / "trials.csv", [*result.folds, {"repeat": "", "fold": "kept", **facts}])
         folds = tuple({name: value for name, value in fold.items() if name != "trials"} for fold in result.folds)
-        about = {**environment(), "command": f"leukfeat run {self.folder / 'recipe.yaml'}"}
+        about = {**environment(), "command": f"leukfeat run {self.folder / RECIPE_YAML}"}
         replace(result, folds=folds, environment=about).save(self.folder)
+        shutil.rmtree(self.aside, ignore_errors=True)
 
 
 class _Workers:

@@ -13,13 +13,13 @@ from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import RecipeError
 from leukfeat.experiments.forwarding import Forwarding
-from leukfeat.experiments.recipe import Recipe, SplitSection
+from leukfeat.experiments.recipe import DataSection, Recipe, SplitSection, SyntheticData
 from leukfeat.features.exchange import write_features
 from leukfeat.features.extraction import ExtractionReport, load_features
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
 
-NO_BACKBONE = "no backbone given; name one with --backbone, e.g. --backbone efficientnet_b0"
+NO_BACKBONE = "no backbone given; name one with --backbone efficientnet_b0, or under backbone: in the recipe"
 
 
 @dataclass(frozen=True)
@@ -47,23 +47,30 @@ class Watcher:
 
 def open_data(recipe: Recipe, watcher: Watcher, *, rehash: bool = False) -> Manifest:
     """The manifest a recipe's data section means; generated cells are drawn where they are not there yet."""
-    data = recipe.data
-    if data.synthetic is not None:
-        from leukfeat.data.synthetic import synthesize
+    manifest = _drawn(recipe.data.synthetic, watcher) if recipe.data.synthetic else _read(recipe.data, watcher, rehash)
+    for line in manifest.describe():
+        watcher.told(line)
+    return manifest
 
-        wanted = data.synthetic
-        return synthesize(
-            wanted.folder,
-            n_subjects=wanted.subjects,
-            n_cells=wanted.cells,
-            seed=wanted.seed,
-            size=wanted.size,
-            size_confound=wanted.size_confound,
-            progress=watcher.rendering,
-        )
+
+def _drawn(wanted: SyntheticData, watcher: Watcher) -> Manifest:
+    from leukfeat.data.synthetic import synthesize
+
+    return synthesize(
+        wanted.folder,
+        n_subjects=wanted.subjects,
+        n_cells=wanted.cells,
+        seed=wanted.seed,
+        size=wanted.size,
+        size_confound=wanted.size_confound,
+        progress=watcher.rendering,
+    )
+
+
+def _read(data: DataSection, watcher: Watcher, rehash: bool) -> Manifest:
     if data.path is None:
         raise RecipeError("data: give either path or synthetic")
-    manifest = Manifest.open(
+    return Manifest.open(
         data.path,
         dataset=data.dataset,
         subjects=data.subjects,
@@ -72,9 +79,6 @@ def open_data(recipe: Recipe, watcher: Watcher, *, rehash: bool = False) -> Mani
         memo=HashMemo(rehash=rehash),
         progress=watcher.hashing,
     )
-    for line in manifest.describe():
-        watcher.told(line)
-    return manifest
 
 
 def make_split(manifest: Manifest, split: SplitSection) -> SplitPlan:
@@ -129,7 +133,8 @@ def extract_recipe(
     watcher = watcher or Watcher()
     specs = _all_backbones(recipe)
     manifest = open_data(recipe, watcher, rehash=rehash)
-    store, how = open_store(recipe), forwarding_of(recipe, watcher.forwarding)
+    store = open_store(recipe)
+    how = replace(forwarding_of(recipe, watcher.forwarding), memo=HashMemo(rehash=rehash))
     return [how.extract(spec, manifest, store) for spec in specs]
 
 
@@ -141,7 +146,7 @@ def _all_backbones(recipe: Recipe) -> list[BackboneSpec]:
     return specs
 
 
-def export_recipe(recipe: Recipe, file: Path) -> tuple[Features, int]:
+def export_recipe(recipe: Recipe, file: Path, watcher: Watcher) -> tuple[Features, int]:
     """Write the stored features of a recipe's backbones, side by side, with paths, labels and subjects.
 
     Returns
@@ -149,7 +154,7 @@ def export_recipe(recipe: Recipe, file: Path) -> tuple[Features, int]:
     (Features, int)
         What was written, and how many samples have no stored features.
     """
-    manifest, store = open_data(recipe, Watcher()), open_store(recipe)
+    manifest, store = open_data(recipe, watcher), open_store(recipe)
     specs = _all_backbones(recipe)
     features = Features.concatenate(
         [load_features(spec, manifest, store, amp_dtype=recipe.extraction.amp_dtype) for spec in specs]

@@ -77,7 +77,7 @@ def start(
     dataset, subjects, subjects_from, positive, progress
         As in :meth:`leukfeat.data.manifest.Manifest.open`.
     overwrite : bool
-        Replace a recipe that is there.
+        Replace a recipe and a manifest that are there; without it a manifest that says the same stays as it is.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def start(
     Raises
     ------
     UsageError
-        There is a recipe already.
+        There is a recipe already, or a manifest that says something else.
     """
     target = Path(into if into is not None else folder)
     recipe = target / RECIPE_FILE
@@ -96,7 +96,12 @@ def start(
     manifest = Manifest.open(
         folder, dataset=dataset, subjects=subjects, subjects_from=subjects_from, positive=positive, progress=progress
     )
-    written = [manifest.save(target / CELLS_CSV), recipe]
+    cells = target / CELLS_CSV
+    written = [recipe]
+    if overwrite or not cells.exists():
+        written.insert(0, manifest.save(cells))
+    elif Manifest.load(cells).digest != manifest.digest:
+        raise UsageError(f"{cells} is there already and says otherwise; --overwrite replaces it")
     with write_text(recipe) as stream:
         stream.write(
             _TEMPLATE.format(

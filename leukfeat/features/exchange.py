@@ -7,12 +7,9 @@ The HDF5 file has what readers of CLAM, TRIDENT, STAMP and thingsvision look for
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -25,9 +22,9 @@ from numpy.typing import NDArray
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import StoreError, UnknownNameError
-from leukfeat.features.parts import sync_folder
 from leukfeat.features.store import leukfeat_version
 from leukfeat.features.table import Features
+from leukfeat.textfiles import whole_file
 
 FEATURE_NAMES = ("features", "feats", "embeddings")
 ID_NAMES = ("sample_ids", "sample", "ids", "paths", "filenames")
@@ -69,8 +66,7 @@ def write_features(features: Features, file: Path | str, manifest: Manifest | No
     file = Path(file)
     form = _format_of(file)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with _whole(file) as temporary:
+        with whole_file(file) as temporary:
             form.write(temporary, _record_of(features, manifest))
     except OSError as error:
         raise StoreError(f"{file}: features cannot be written: {error.strerror or error}") from error
@@ -104,19 +100,18 @@ def read_features(file: Path | str) -> Features:
         raise StoreError(f"{file}: no such feature file")
     try:
         record = form.read(file)
+        told = record.facts.get("seen")
+        seen = Seen.from_description(told) if told else Seen(unknown=True)
     except StoreError:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise StoreError(f"{file}: features cannot be read: {' '.join(str(error).split())}") from error
-    seen = record.facts.get("seen")
     provenance = dict(record.facts.get("provenance") or {})
     try:
         return Features(
             X=record.X,
             sample_ids=record.columns["sample_ids"],
-            seen=Seen(frozenset(seen["images"]), frozenset(seen["groups"]), bool(seen["unknown"]))
-            if seen
-            else Seen(unknown=True),
+            seen=seen,
             provenance=provenance or {"file": file.name, "encoder": str(record.facts.get("encoder", "unknown"))},
         )
     except StoreError as error:
@@ -134,12 +129,11 @@ def _record_of(features: Features, manifest: Manifest | None) -> _Record:
         rows = [row_of[sample] for sample in features.sample_ids]
         named = {"paths": manifest.path, "labels": manifest.label, "subject": manifest.subject}
         columns |= {name: tuple(column[row] for row in rows) for name, column in named.items()}
-    seen = features.seen
     facts = {
         "encoder": _encoder(features.provenance),
         "leukfeat_version": leukfeat_version(),
         "provenance": dict(features.provenance),
-        "seen": {"images": sorted(seen.images), "groups": sorted(seen.groups), "unknown": seen.unknown},
+        "seen": features.seen.describe(),
     }
     return _Record(features.X, columns, facts)
 
@@ -265,18 +259,3 @@ def _one_of(file: Path, what: str, names: tuple[str, ...], found: Any) -> str:
 
 def _texts(ids: NDArray[Any]) -> tuple[str, ...]:
     return tuple(value.decode() if isinstance(value, bytes) else str(value) for value in ids.tolist())
-
-
-@contextlib.contextmanager
-def _whole(file: Path) -> Iterator[Path]:
-    """A temporary name beside the file; it becomes the file when the block ends well."""
-    temporary = file.with_name(f".{uuid.uuid4().hex[:12]}{file.suffix}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(file.parent)

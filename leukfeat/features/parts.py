@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.errors import StoreError
+from leukfeat.textfiles import whole_file
 
 SCHEMA = 1
 PREFIX, SUFFIX = "part-", ".h5"
-TEMPORARY = ".writing-"
 
 _FORMAT = "leukfeat feature part"
 _BLOCK = 1024  # rows read or hashed at a time
@@ -77,7 +76,7 @@ def write_part(
     decoder: str,
     created: float | None = None,
 ) -> Path:
-    """Write a part: under a temporary name, flushed to the disk, then renamed.
+    """Write a part; it appears whole or not at all.
 
     Parameters
     ----------
@@ -99,41 +98,24 @@ def write_part(
     Path
         The part.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     X = np.ascontiguousarray(X, dtype=np.float32)
     digests = np.array(list(sha256), dtype="S64")
     created = time.time() if created is None else created
     checksum = _checksum(digests, X)
-    temporary = folder / f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    try:
-        with h5py.File(temporary, "w", libver=("earliest", "v110"), locking=False) as part:
-            rows = max(1, min(len(X), 256))
-            part.create_dataset("features", data=X, chunks=(rows, max(1, X.shape[1])), fletcher32=True)
-            part.create_dataset("sha256", data=digests, chunks=(max(1, len(X)),), fletcher32=True)
-            part.create_dataset("sample_ids", data=list(sample_ids), dtype=h5py.string_dtype("utf-8"))
-            part.attrs.update(
-                {"format": _FORMAT, "schema": SCHEMA, "rows": len(X), "checksum": checksum, "created": created,
-                 "engine": engine, "decoder": decoder}
-            )  # fmt: skip
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        file = folder / f"{PREFIX}{int(created * 1000):013d}-{checksum[:12]}{SUFFIX}"
-        temporary.rename(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(folder)
+    file = folder / f"{PREFIX}{int(created * 1000):013d}-{checksum[:12]}{SUFFIX}"
+    with (
+        whole_file(file) as temporary,
+        h5py.File(temporary, "w", libver=("earliest", "v110"), locking=False) as part,
+    ):
+        rows = max(1, min(len(X), 256))
+        part.create_dataset("features", data=X, chunks=(rows, max(1, X.shape[1])), fletcher32=True)
+        part.create_dataset("sha256", data=digests, chunks=(max(1, len(X)),), fletcher32=True)
+        part.create_dataset("sample_ids", data=list(sample_ids), dtype=h5py.string_dtype("utf-8"))
+        part.attrs.update(
+            {"format": _FORMAT, "schema": SCHEMA, "rows": len(X), "checksum": checksum, "created": created,
+             "engine": engine, "decoder": decoder}
+        )  # fmt: skip
     return file
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder outlast a power failure, where the system lets folders be synced."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def read_header(file: Path) -> PartHeader:

@@ -94,6 +94,37 @@ class Features:
         """
         return np.array([self._row_of.get(sample, -1) for sample in manifest.sample], dtype=np.int64)
 
+    def X_for(  # noqa: N802 (X is the field's name for a feature matrix)
+        self, manifest: Manifest, rows: Sequence[int] | NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """The vectors of some rows of a manifest.
+
+        Parameters
+        ----------
+        manifest : Manifest
+            The data.
+        rows : sequence of int
+            Rows of the manifest, in any order.
+
+        Returns
+        -------
+        ndarray of shape (len(rows), d), float32
+            In the order of ``rows``.
+
+        Raises
+        ------
+        StoreError
+            A row's sample has no vector; the first such is named.
+        """
+        samples = [manifest.sample[row] for row in rows]
+        missing = [sample for sample in samples if sample not in self._row_of]
+        if missing:
+            raise StoreError(
+                f"features: none for {len(missing)} of {len(samples)} samples of {manifest.dataset}, e.g."
+                f" {missing[0]!r}; run leukfeat extract, or leave them out"
+            )
+        return self.X[np.array([self._row_of[sample] for sample in samples], dtype=np.int64)]
+
     def take(self, sample_ids: Sequence[str]) -> Features:
         """The features of some samples, in that order.
 

@@ -14,6 +14,7 @@ import numpy as np
 from leukfeat.errors import StoreError
 from leukfeat.features import parts
 from leukfeat.features.store import PROVENANCE, FeatureStore, Shelf, key_digest, read_provenance
+from leukfeat.textfiles import TEMPORARY, sync_folder
 
 ASIDE = "damaged"  # folder under the root that damaged parts are moved to
 
@@ -158,7 +159,7 @@ def collect_garbage(
     store : FeatureStore
         The store.
     unused_days : float or None
-        Keys whose youngest part is older are deleted; None keeps them all.
+        Keys to which nothing has been added for so long are deleted; None keeps them all.
     dry_run : bool
         Only say what would be done.
 
@@ -174,7 +175,7 @@ def collect_garbage(
     return removals
 
 
-def compact(store: FeatureStore, *, dry_run: bool = False) -> dict[str, int]:
+def compact(store: FeatureStore) -> dict[str, int]:
     """Join the small parts of each key into few large ones, every image once.
 
     The joined part is written before the small ones are deleted, so a reader finds every row at any moment; one that
@@ -196,8 +197,7 @@ def compact(store: FeatureStore, *, dry_run: bool = False) -> dict[str, int]:
         if len(files) < 2:
             continue
         joined[folder.name] = len(files)
-        if not dry_run:
-            _join(folder, files)
+        _join(folder, files)
     return joined
 
 
@@ -244,7 +244,7 @@ def _join(folder: Path, files: list[Path]) -> None:
     for file in files:
         if file not in kept:
             file.unlink(missing_ok=True)
-    parts.sync_folder(folder)
+    sync_folder(folder)
 
 
 def _folders(store: FeatureStore) -> list[Path]:
@@ -277,7 +277,8 @@ def _garbage(store: FeatureStore, unused_days: float | None) -> Iterator[Removal
         except StoreError as error:
             yield Removal(folder, str(error), _size(folder), aside=True)
             continue
-        youngest = 0.0
+        # a key is there before its first part is: the writer may be at work on it
+        youngest = (folder / PROVENANCE).stat().st_mtime
         for file in parts.list_parts(folder):
             youngest = max(youngest, file.stat().st_mtime)
             try:
@@ -294,7 +295,7 @@ def _left_behind(store: FeatureStore, now: float) -> Iterator[Removal]:
         return
     for folder in sorted(store.root.iterdir()):
         for file in sorted(folder.iterdir()) if folder.is_dir() and folder.name != ASIDE else ():
-            if file.name.startswith(parts.TEMPORARY) or file.name.endswith(".tmp"):
+            if file.name.startswith(TEMPORARY):
                 status = file.stat()
                 if now - status.st_mtime > _ABANDONED_SECONDS:
                     yield Removal(file, "temporary file left behind", status.st_size)

@@ -222,7 +222,8 @@ def _digest(facts: Mapping[str, Any]) -> str:
 
 
 def _checksum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _save_xgboost(model: XGBoost, file: Path) -> None:

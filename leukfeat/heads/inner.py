@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from leukfeat.data.folds import grouped_folds, iterate_folds
+from leukfeat.data.folds import grouped_folds, iterate_folds, most_folds
 from leukfeat.errors import HeadError
 from leukfeat.heads.pipeline import Splits, calibrated, classifier, scores, transformers, unfinished_fits_allowed
 from leukfeat.heads.scoring import Metric
@@ -19,6 +19,9 @@ from leukfeat.heads.spec import MOST_ROUNDS, PATIENCE, REDUCTION, Choice, Frame,
 from leukfeat.heads.weights import balanced_weights
 
 Rows = NDArray[np.int64]
+Parts = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+"""Transformed rows of an inner fold: to fit on, to stop on, to judge on."""
+
 _STOP_SHARE = 5  # one part in so many of the groups tells a booster when to stop
 _MEMORY = 512 * 2**20  # bytes of transformed rows kept between trials
 
@@ -47,12 +50,8 @@ class Table:
     def most_folds(self, rows: Rows | None = None) -> tuple[int, str]:
         """The most grouped folds possible, and the class that allows no more."""
         y, groups = (self.y, self.groups) if rows is None else (self.y[rows], self.groups[rows])
-        _, group_of_row = np.unique(groups, return_inverse=True)
-        counts = np.zeros((int(group_of_row.max()) + 1, len(self.classes)), dtype=np.int64)
-        np.add.at(counts, (group_of_row, y), 1)
-        have = np.bincount(counts.argmax(axis=1), minlength=len(self.classes))
-        rarest = int(have.argmin())
-        return int(have[rarest]), self.classes[rarest]
+        possible, rarest = most_folds(y, groups)
+        return possible, self.classes[rarest]
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class InnerFits:
     ) -> None:
         self.spec, self.table, self.folds, self.metric, self.seed = spec, table, folds, metric, seed
         self._largest = _largest_reductions(spec, largest_reduction, table.X.shape[1])
-        self._kept: OrderedDict[tuple[Any, ...], tuple[NDArray[Any], ...]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], Parts] = OrderedDict()
 
     def judge(self, params: Mapping[str, Any]) -> Iterator[tuple[float, int | None]]:
         """Score and number of rounds on one inner fold after the other; nothing is fitted before it is asked for."""
@@ -187,7 +186,7 @@ class InnerFits:
         fit_arguments: dict[str, Any] = {}
         if len(fold.stop):
             stop_weight = self._weights(fold.stop, params)
-            limits = {"rounds": params.get("rounds", MOST_ROUNDS), "patience": PATIENCE}
+            limits = {"n_estimators": params.get("n_estimators", MOST_ROUNDS), "early_stopping_rounds": PATIENCE}
             fit_arguments["stop"] = (X_stop, y[fold.stop], stop_weight)
         model = classifier(self.spec, {**params, **limits}, self._frame(fold))
         if self.spec.calibrated and self.metric.needs_probability:
@@ -202,12 +201,12 @@ class InnerFits:
         return score, int(model.rounds_) if self.spec.stops_early else None
 
     def _frame(self, fold: InnerFold) -> Frame:
-        return Frame(len(fold.fit), self.table.X.shape[1], len(self.table.classes), self.seed)
+        return Frame(len(fold.fit), self.table.X.shape[1], self.seed)
 
     def _weights(self, rows: Rows, params: Mapping[str, Any]) -> NDArray[np.float64] | None:
         return balanced_weights(params.get("balance", "none"), self.table.y[rows], self.table.groups[rows])
 
-    def transformed(self, number: int, params: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def transformed(self, number: int, params: Mapping[str, Any]) -> Parts:
         """Scaled and reduced rows of an inner fold: to fit on, to stop on, to judge on."""
         reduction = params["reduction"]
         kind = reduction.partition("-")[0]
@@ -221,7 +220,7 @@ class InnerFits:
         fit, stop, validation = (np.ascontiguousarray(part[:, :size]) for part in parts)
         return fit, stop, validation
 
-    def _scaled(self, fold: InnerFold, params: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _scaled(self, fold: InnerFold, params: Mapping[str, Any]) -> Parts:
         X = self.table.X
         scaler, _ = transformers(self.spec, params, self._frame(fold))
         if scaler == "passthrough":
@@ -229,26 +228,22 @@ class InnerFits:
         fitted = clone(scaler).fit(X[fold.fit])
         return _apply(fitted, X[fold.fit], X[fold.stop], X[fold.validation])
 
-    def _reduced(
-        self, number: int, scaled: tuple[NDArray[Any], ...], params: Mapping[str, Any]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _reduced(self, number: int, scaled: Parts, params: Mapping[str, Any]) -> Parts:
         fit, stop, validation = scaled
         _, reduction = transformers(self.spec, params, self._frame(self.folds[number]))
         fitted = clone(reduction).fit(fit, self.table.y[self.folds[number].fit])
         return _apply(fitted, fit, stop, validation)
 
-    def _keep(
-        self, key: tuple[Any, ...], make: Callable[[], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _keep(self, key: tuple[Any, ...], make: Callable[[], Parts]) -> Parts:
         """What is kept under a key, made if need be; what was used longest ago makes room."""
         made = self._kept.pop(key, None) or make()
         self._kept[key] = made
         while len(self._kept) > 1 and sum(part.nbytes for parts in self._kept.values() for part in parts) > _MEMORY:
             self._kept.popitem(last=False)
-        return made  # type: ignore[return-value]  # always three parts
+        return made
 
 
-def _apply(fitted: Any, *parts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _apply(fitted: Any, *parts: NDArray[Any]) -> Parts:
     """Transform parts, of which the middle one may be empty."""
     fit, stop, validation = (fitted.transform(part) if len(part) else part for part in parts)
     return fit, stop if len(stop) else fit[:0], validation

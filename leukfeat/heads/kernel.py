@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 from leukfeat.heads.spec import BALANCE, REDUCTION, SCALING, Choice, Frame, HeadSpec, Number
@@ -22,8 +21,8 @@ def _build_svm(params: Mapping[str, Any], frame: Frame) -> Any:
 def _build_knn(params: Mapping[str, Any], frame: Frame) -> Any:
     from sklearn.neighbors import KNeighborsClassifier
 
-    neighbours = min(params["neighbours"], frame.n_rows)
-    return KNeighborsClassifier(n_neighbors=neighbours, weights=params["vote"], algorithm="brute")
+    n_neighbors = min(params["n_neighbors"], frame.n_rows)
+    return KNeighborsClassifier(n_neighbors=n_neighbors, weights=params["weights"], algorithm="brute")
 
 
 SVM = HeadSpec(
@@ -37,9 +36,8 @@ SVM = HeadSpec(
         BALANCE,
     ),
     build=_build_svm,
-    implementation=lambda: (
-        f"scikit-learn {version('scikit-learn')} CalibratedClassifierCV(SVC(kernel=rbf), method=sigmoid)"
-    ),
+    library="scikit-learn",
+    runs="CalibratedClassifierCV(SVC(kernel=rbf), method=sigmoid)",
     calibrated=True,
 )
 
@@ -47,12 +45,12 @@ KNN = HeadSpec(
     name="knn",
     summary="votes of the nearest neighbours",
     space=(
-        Number("neighbours", 1, 50, default=5, log=True, whole=True),
-        Choice("vote", ("uniform", "distance"), default="distance"),
+        Number("n_neighbors", 1, 50, default=5, log=True, whole=True),
+        Choice("weights", ("uniform", "distance"), default="distance"),
         _SCALING,
         REDUCTION,
     ),
     build=_build_knn,
-    implementation=lambda: f"scikit-learn {version('scikit-learn')} KNeighborsClassifier",
-    weighted=False,
+    library="scikit-learn",
+    runs="KNeighborsClassifier",
 )

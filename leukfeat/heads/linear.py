@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 from leukfeat.heads.spec import BALANCE, REDUCTION, SCALING, Frame, HeadSpec, Number
@@ -21,5 +20,6 @@ LOGISTIC = HeadSpec(
     summary="logistic regression with a quadratic penalty",
     space=(Number("C", 1.0, 3000.0, default=300.0, log=True), SCALING, REDUCTION, BALANCE),
     build=_build_logistic,
-    implementation=lambda: f"scikit-learn {version('scikit-learn')} LogisticRegression(solver=lbfgs)",
+    library="scikit-learn",
+    runs="LogisticRegression(solver=lbfgs)",
 )

@@ -1,4 +1,4 @@
-"""What tuning tries to make better: one literal table of metrics."""
+"""What tuning tries to make better: one literal table of metrics, named as in evaluation."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def _f1(average: str) -> Callable[[NDArray[np.int64], NDArray[np.float64]], floa
 
 METRICS: dict[str, Metric] = {
     "auroc": Metric(_auroc),
-    "balanced-accuracy": Metric(_balanced_accuracy),
+    "balanced_accuracy": Metric(_balanced_accuracy),
     "accuracy": Metric(lambda y, scores: float((scores.argmax(axis=1) == y).mean())),
-    "weighted-f1": Metric(_f1("weighted")),
-    "macro-f1": Metric(_f1("macro")),
+    "weighted_f1": Metric(_f1("weighted")),
+    "macro_f1": Metric(_f1("macro")),
     "mcc": Metric(lambda y, scores: float(metrics.matthews_corrcoef(y, scores.argmax(axis=1)))),
-    "log-loss": Metric(
+    "log_loss": Metric(
         lambda y, p: float(metrics.log_loss(y, p, labels=np.arange(p.shape[1]))),
         greater_is_better=False,
         needs_probability=True,
@@ -72,14 +72,14 @@ METRICS: dict[str, Metric] = {
 
 
 def find_metric(name: str | None, n_classes: int) -> tuple[str, Metric]:
-    """A metric and its name; ``None`` is ``auroc`` for two classes and ``balanced-accuracy`` for more.
+    """A metric and its name; ``None`` is ``auroc`` for two classes and ``balanced_accuracy`` for more.
 
     Raises
     ------
     UnknownNameError
         No such metric; the message lists those there are.
     """
-    name = ("auroc" if n_classes == 2 else "balanced-accuracy") if name is None else name
+    name = ("auroc" if n_classes == 2 else "balanced_accuracy") if name is None else name
     if name not in METRICS:
         raise UnknownNameError("metric", str(name), METRICS)
     return name, METRICS[name]

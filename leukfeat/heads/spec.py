@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from leukfeat.errors import UnknownNameError, UsageError
@@ -101,15 +102,12 @@ class Frame:
         Rows it will be fitted on.
     n_features : int
         Features that reach it.
-    n_classes : int
-        Classes, at least 2.
     seed : int
         Seeds whatever the classifier draws at random.
     """
 
     n_rows: int
     n_features: int
-    n_classes: int
     seed: int
 
 
@@ -124,16 +122,14 @@ class HeadSpec:
     summary : str
         One line for tables.
     space : tuple of Number or Choice
-        What is searched, with the values of the first trial.
+        What is searched, with the values of the first trial. Names are those of the library's own arguments.
     build : callable(params, frame) -> scikit-learn classifier
         Makes the unfitted classifier. It runs in one thread.
-    implementation : callable() -> str
-        Which library and class runs, with its version.
+    library, runs : str
+        The distribution that is used, and what of it runs.
     stops_early : bool
         Whether it adds rounds until rows held out of its training part stop improving. Such a classifier takes
-        ``rounds``, ``patience`` and ``fit(..., stop=)``, and has ``rounds_`` afterwards.
-    weighted : bool
-        Whether it takes row weights.
+        ``n_estimators``, ``early_stopping_rounds`` and ``fit(..., stop=)``, and has ``rounds_`` afterwards.
     calibrated : bool
         Whether it has decision scores only, so that probabilities come from calibration on grouped folds.
     """
@@ -142,10 +138,15 @@ class HeadSpec:
     summary: str
     space: tuple[Dimension, ...]
     build: Callable[[Mapping[str, Any], Frame], Any]
-    implementation: Callable[[], str]
+    library: str
+    runs: str
     stops_early: bool = False
-    weighted: bool = True
     calibrated: bool = False
+
+    @property
+    def implementation(self) -> str:
+        """Which library and class runs, with its version."""
+        return f"{self.library} {version(self.library)} {self.runs}"
 
     @property
     def scales(self) -> bool:
@@ -184,7 +185,7 @@ class HeadSpec:
         """
         known = {dimension.name: dimension for dimension in self.space}
         if self.stops_early:
-            known["rounds"] = Number("rounds", 1, 10_000, DEFAULT_ROUNDS, whole=True)
+            known["n_estimators"] = Number("n_estimators", 1, 10_000, DEFAULT_ROUNDS, whole=True)
         for name, value in params.items():
             if name not in known:
                 raise UnknownNameError(f"parameter of head {self.name}", str(name), known)
@@ -194,6 +195,18 @@ class HeadSpec:
 DEFAULT_ROUNDS = 150  # of a booster, where no rows can be held out to find a better number
 MOST_ROUNDS = 400
 PATIENCE = 25  # rounds without improvement on the held-out rows
+
+
+def classifier_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that are arguments of the library's classifier: all but scaling, reduction and balance.
+
+    Examples
+    --------
+    >>> classifier_params({"ccp_alpha": 0.01, "reduction": "none", "balance": "class"})
+    {'ccp_alpha': 0.01}
+    """
+    ours = {SCALING.name, REDUCTION.name, BALANCE.name}
+    return {name: value for name, value in params.items() if name not in ours}
 
 
 def reduction_size(reduction: str) -> int | None:

@@ -28,7 +28,7 @@ from leukfeat.heads.storage import without_password
 from leukfeat.heads.study import StudyPlan, best_of, search
 from leukfeat.heads.weights import balanced_weights
 
-_SCHEMA = 1  # of what trials mean; a stored study of another is not continued
+_SCHEMA = 2  # of what trials mean; a stored study of another is not continued
 
 InnerFoldsArgument = int | Sequence[tuple[ArrayLike, ArrayLike]]
 
@@ -49,7 +49,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Finished trials, pruned ones included. The first has the defaults of the head; 0 means no tuning at all, those
         defaults are fitted.
     metric : str or None
-        A name in :data:`leukfeat.heads.scoring.METRICS`; None is ``auroc`` for two classes, ``balanced-accuracy`` for
+        A name in :data:`leukfeat.heads.scoring.METRICS`; None is ``auroc`` for two classes, ``balanced_accuracy`` for
         more.
     inner_folds : int or sequence of (training rows, validation rows)
         How many folds (fewer where the rarest class has fewer groups), or the folds themselves as row numbers; one
@@ -62,7 +62,9 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     study_name : str or None
         Name of the study; None derives one from rows and settings, so that one storage serves many fits.
     params : mapping or None
-        Parameters that are given and not searched.
+        Parameters that are given and not searched, by the names of the library's own arguments; ``n_estimators`` of a
+        booster takes the place of early stopping. Three are in units that mean the same for any number d of features:
+        ``C`` and ``gamma`` of 1 / d (of features scaled to variance 1), ``max_features`` of the square root of d.
     random_state : int, RandomState or None
         Seeds inner folds, trials and classifiers.
 
@@ -75,7 +77,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     estimator_ : Pipeline or CalibratedClassifierCV
         What predicts. Its classes are the numbers 0 … K-1.
     best_params_ : dict
-        Parameters it was built with; for a booster with ``rounds``.
+        Parameters it was built with; for a booster with ``n_estimators``.
     best_score_ : float or None
         Mean of ``metric_`` over the inner folds; None without tuning.
     metric_ : str
@@ -151,10 +153,11 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         fold_seed, search_seed, model_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(3) // 2)
         with _one_thread():
             pairs = self._inner_pairs(table, fold_seed)
-            folds = inner_folds(table, pairs, stops_early=spec.stops_early, seed=fold_seed)
+            fixed = dict(self.params or {})
+            stops_early = spec.stops_early and "n_estimators" not in fixed
+            folds = inner_folds(table, pairs, stops_early=stops_early, seed=fold_seed)
             self.n_inner_folds_ = len(folds)
             largest = min(*(len(fold.fit) for fold in folds), len(table.y) // 2)
-            fixed = dict(self.params or {})
             space = tuple(d for d in spec.space_for(largest, table.X.shape[1]) if d.name not in fixed)
             if self.n_trials:
                 fits = InnerFits(spec, table, folds, metric, largest_reduction=largest, seed=model_seed)
@@ -163,14 +166,14 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 best = best_of(self.trials_, greater_is_better=metric.greater_is_better)
                 self.best_params_ = dict(best["params"])
                 self.best_score_ = best["value"]
-                if spec.stops_early:
-                    self.best_params_["rounds"] = max(1, int(np.median(best["rounds"])))
+                if stops_early:
+                    self.best_params_["n_estimators"] = max(1, int(np.median(best["rounds"])))
             else:
                 self.trials_, self.best_score_ = [], None
                 self.best_params_ = {**{d.name: d.default for d in space}, **fixed}
             self.n_pruned_ = sum(trial["state"] == "pruned" for trial in self.trials_)
             self.inner_fits_ = sum(len(trial["inner_scores"]) for trial in self.trials_)
-            self.implementation_ = spec.implementation()
+            self.implementation_ = spec.implementation
             self.estimator_ = self._refitted(spec, table, pairs, fold_seed, model_seed)
         return self
 
@@ -256,7 +259,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _refitted(self, spec: HeadSpec, table: Table, pairs: Splits, fold_seed: int, seed: int) -> Any:
         """The best Pipeline on all rows."""
         n_rows, n_features = table.X.shape
-        estimator: Any = assemble(spec, self.best_params_, Frame(n_rows, n_features, len(self.classes_), seed))
+        estimator: Any = assemble(spec, self.best_params_, Frame(n_rows, n_features, seed))
         if spec.calibrated:
             tiles = np.bincount(np.concatenate([validation for _, validation in pairs]), minlength=n_rows)
             if not (tiles == 1).all():  # given folds that do not cover all rows once cannot calibrate

@@ -20,7 +20,7 @@ _SAME_SPLIT = "evaluate both on one split (the same --seed, or --split-file)"
 def align(runs: Sequence[Run], positive: str | None = None) -> tuple[Run, ...]:
     """Bring runs to the rows, the class order and the positive class of the first one, under distinct names.
 
-    A run that does not know its subjects or its positive class learns them from one that does.
+    A run that does not know its folds, its subjects or its positive class learns them from one that does.
 
     Parameters
     ----------
@@ -41,13 +41,28 @@ def align(runs: Sequence[Run], positive: str | None = None) -> tuple[Run, ...]:
     """
     if not runs:
         raise ComparisonError("no runs to compare; name run folders or predictions files")
-    named = _distinguished(runs)
+    named = _with_folds(_distinguished(runs))
     first = named[0]
     ordered = [replace(run, predictions=_like(first, run)) for run in named]
     stated = positive or _agreed_positive(ordered)
     if stated is not None:
         ordered = [replace(run, predictions=run.predictions.with_positive(stated)) for run in ordered]
     return tuple(_with_subjects(ordered))
+
+
+def manifest_differences(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Words about runs that were made from different manifests; none where all agree or do not record theirs.
+
+    Samples of equal names may then be other images, or stand in other linked groups.
+    """
+    made_from: dict[str, list[str]] = {}
+    for run in runs:
+        if "digest" in run.data:
+            made_from.setdefault(str(run.data["digest"]), []).append(run.name)
+    if len(made_from) < 2:
+        return ()
+    told = "; ".join(f"{digest[:12]} of {', '.join(names)}" for digest, names in made_from.items())
+    return (f"the manifests differ: {told}; images or groups of the same name may not be the same",)
 
 
 def _distinguished(runs: Sequence[Run]) -> list[Run]:
@@ -65,6 +80,42 @@ def _distinguished(runs: Sequence[Run]) -> list[Run]:
     return named
 
 
+def _states_no_folds(run: Run) -> bool:
+    """Whether a run tells nothing of folds: no record of a split, and one fold number throughout."""
+    return not run.split and len(np.unique(run.predictions.fold)) == 1
+
+
+def _with_folds(runs: Sequence[Run]) -> list[Run]:
+    """Every run with folds; one that states none and has no repeats takes them from the first that does.
+
+    Where that is not possible (other samples, several repeats) the run stays as it is, and is refused later on.
+    """
+    stating = next((run for run in runs if not _states_no_folds(run)), None)
+    if stating is None:
+        return list(runs)
+    known = stating.predictions
+    row_of = {sample: row for row, sample in enumerate(known.sample.tolist())}
+    told = []
+    for run in runs:
+        samples = run.predictions.sample.tolist()
+        once = len(samples) == len(known) == len(row_of) and row_of.keys() == set(samples)
+        if once and _states_no_folds(run):
+            rows = np.array([row_of[sample] for sample in samples])
+            taken = replace(run.predictions, repeat=known.repeat[rows], fold=known.fold[rows])
+            if taken.digest != run.predictions.digest:
+                notes = (*run.notes, "folds not stated; taken from the other runs")
+                run = replace(run, predictions=taken, notes=notes)
+        told.append(run)
+    return told
+
+
+def _no_fold_column(runs: Sequence[Run]) -> str:
+    """Words about the first run that states no folds; empty where all do."""
+    return next(
+        (f"; {run.name!r} has no fold column, so give it repeat and fold" for run in runs if _states_no_folds(run)), ""
+    )
+
+
 def _like(first: Run, run: Run) -> Predictions:
     """The predictions of a run in the row and column order of the first."""
     ours, theirs = first.predictions, run.predictions
@@ -79,7 +130,8 @@ def _like(first: Run, run: Run) -> Predictions:
         raise ComparisonError(_other_rows(first, run))
     aligned = theirs.take(np.array([row_of[key] for key in keys])).with_classes(ours.classes)
     _refuse_difference(first, run, aligned, "y_true", "carry another true label", "compare runs on one set of labels")
-    _refuse_difference(first, run, aligned, "fold", "were tested in another fold", _fold_hint(ours, aligned))
+    hint = _fold_hint(ours, aligned) + _no_fold_column((first, run))
+    _refuse_difference(first, run, aligned, "fold", "were tested in another fold", hint)
     return aligned
 
 
@@ -110,7 +162,7 @@ def _other_rows(first: Run, run: Run) -> str:
         )
     return (
         f"runs {first.name!r} and {run.name!r} differ in repeats: {counts[0]} against {counts[1]}; {_SAME_SPLIT}"
-        " and the same --repeats"
+        f" and the same --repeats{_no_fold_column((first, run))}"
     )
 
 

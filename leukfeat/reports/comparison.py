@@ -14,12 +14,14 @@ from leukfeat.evaluation.caveats import caveats
 from leukfeat.evaluation.metrics import METRICS, Score, score
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.subjects import score_by_subject, without_subjects
-from leukfeat.reports.alignment import align
+from leukfeat.reports.alignment import align, manifest_differences
 from leukfeat.reports.contents import (
+    Note,
     cohort_facts,
     cohort_table,
     confusion_table,
     cost_table,
+    fold_table,
     score_table,
     subject_table,
 )
@@ -39,17 +41,6 @@ TERMINAL_METRICS = (
     "brier",
 )
 """What fits on a line of a terminal; files and pages show every metric."""
-
-
-@dataclass(frozen=True)
-class Note:
-    """Words that must stand beside the numbers, and the runs they are about (empty: every one)."""
-
-    words: str
-    runs: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.words} ({', '.join(self.runs)})" if self.runs else self.words
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +85,15 @@ class Comparison:
         for run in self.runs:
             for words in caveats(run):
                 about.setdefault(words, []).append(run.name)
+        own = (Note(words, () if len(names) == len(self.runs) else tuple(names)) for words, names in about.items())
+        return (*own, *map(Note, self._differences))
+
+    @cached_property
+    def _differences(self) -> tuple[str, ...]:
+        """What must be said because the runs were not made alike."""
         digests = {run.split["digest"] for run in self.runs if "digest" in run.split}
-        if len(digests) > 1:
-            about["tested on the same images, but not trained on the same: the splits differ"] = []
-        return tuple(
-            Note(words, () if len(names) in (0, len(self.runs)) else tuple(names)) for words, names in about.items()
-        )
+        splits = ("tested on the same images, but not trained on the same: the splits differ",)
+        return (*(splits if len(digests) > 1 else ()), *manifest_differences(self.runs))
 
     def table(self, level: Level = "cell", metrics: Sequence[str] | None = None) -> Table:
         """Runs × metrics.
@@ -149,7 +143,7 @@ class Comparison:
         parts += [f"> **{markdown_safe(str(note))}**\n" for note in self.notes]
         parts += ["\n".join(f"- {name}: {markdown_safe(value)}" for name, value in cohort_facts(self.runs)) + "\n"]
         for name, table in self.tables.items():
-            none = name == "subjects" and self.no_subjects
+            none = name == "by-subject" and self.no_subjects
             parts.append(f"## {markdown_safe(table.title)}\n\n" + (f"None: {none}.\n" if none else table.to_markdown()))
         return "\n".join(parts)
 
@@ -158,8 +152,9 @@ class Comparison:
         """Every table of the report, by the name of its CSV file."""
         return {
             "cohort": cohort_table(self.runs[0].predictions),
-            "cells": self.table("cell"),
-            "subjects": self.table("subject"),
+            "by-cell": self.table("cell"),
+            "by-subject": self.table("subject"),
+            "folds": fold_table(self.runs, self.main),
             "per-subject": subject_table(self.runs),
             "confusion": confusion_table(self.runs),
             "cost": cost_table(self.runs),
@@ -170,18 +165,27 @@ class Comparison:
         """Every figure of the report as SVG, by name."""
         from leukfeat.reports.figures import draw
 
-        return draw(self.runs)
+        return draw(self.runs, self.notes)
 
     def to_csv(self, folder: Path | str) -> list[Path]:
-        """Write every table as CSV into a folder; returns the files."""
-        return [table.to_csv(Path(folder) / f"{name}.csv") for name, table in self.tables.items() if table.rows]
+        """Write every table as CSV into a folder, each row of a run with the notes of that run; returns the files."""
+        notes = {run.name: "; ".join((*caveats(run), *self._differences)) for run in self.runs}
+        written = []
+        for name, table in self.tables.items():
+            of_runs = table.columns[0].title == "run"
+            beside = [notes[str(row[0])] for row in table.rows] if of_runs else None
+            if table.rows:
+                written.append(table.to_csv(Path(folder) / f"{name}.csv", beside))
+        return written
 
     def to_html(self, path: Path | str) -> Path:
         """Write the report as one self-contained page."""
         from leukfeat.reports.html import render
 
         with write_text(path) as stream:
-            stream.write(render(self))
+            stream.write(
+                render(self.runs, self.notes, self.tables, self.figures, main=self.main, no_subjects=self.no_subjects)
+            )
         return Path(path)
 
     def save(self, folder: Path | str) -> list[Path]:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from leukfeat.evaluation.metrics import METRICS, Score, confusion
+from leukfeat.data.words import protection_in_words
+from leukfeat.evaluation.metrics import METRICS, Score, confusion, score_by_fold
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.subjects import subject_accuracy
 from leukfeat.reports.table import Cell, Column, Table
 
-_PROTECTION = {
-    "linked-subject": "linked subjects are never divided",
-    "subject": "subjects are never divided",
-    "none": "nothing keeps subjects apart",
-}
+
+@dataclass(frozen=True)
+class Note:
+    """Words that must stand beside the numbers, and the runs they are about (empty: every one)."""
+
+    words: str
+    runs: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.words} ({', '.join(self.runs)})" if self.runs else self.words
 
 
 def score_table(
@@ -50,10 +57,67 @@ def score_table(
     )
 
 
+def fold_table(runs: Sequence[Run], metric: str) -> Table:
+    """How far a metric over cells differs between folds, which hold different subjects.
+
+    A fold in which the metric is undefined (one class only) is left out, and the number of those that are not is told.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    for run in runs:
+        scores = [found[metric] for found in score_by_fold(run.predictions, [metric]).values()]
+        defined = sorted((one for one in scores if one.defined), key=lambda one: one.value) or scores[:1]
+        n_defined = sum(one.defined for one in scores)
+        rows.append((run.name, n_defined, defined[0], defined[-1]))
+    title = METRICS[metric].title_for(len(runs[0].predictions.classes))
+    return Table(
+        title=f"{title} over cells in single folds",
+        columns=(
+            Column("run"),
+            Column("folds", form="d"),
+            Column("lowest", form=".3f"),
+            Column("highest", form=".3f"),
+        ),
+        rows=tuple(rows),
+    )
+
+
+@dataclass(frozen=True)
+class SubjectRow:
+    """One subject under every run.
+
+    Attributes
+    ----------
+    subject, true_class : str
+        Its id and its class.
+    cells : int
+        Distinct samples.
+    accuracies : tuple of float
+        Share of correct predictions, one a run.
+    """
+
+    subject: str
+    true_class: str
+    cells: int
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the runs."""
+        return float(np.mean(self.accuracies))
+
+
+def subject_rows(runs: Sequence[Run]) -> tuple[SubjectRow, ...]:
+    """Every subject under every run, the worst on average first; empty where subjects are unknown."""
+    per_run = [{one.subject: one.accuracy for one in subject_accuracy(run.predictions)} for run in runs]
+    rows = (
+        SubjectRow(one.subject, one.true_class, one.cells, tuple(found[one.subject] for found in per_run))
+        for one in subject_accuracy(runs[0].predictions)
+    )
+    return tuple(sorted(rows, key=lambda row: row.mean))
+
+
 def subject_table(runs: Sequence[Run]) -> Table:
     """Cell accuracy of every subject under every run, the worst subject first."""
-    per_run = [{one.subject: one for one in subject_accuracy(run.predictions)} for run in runs]
-    mean = {subject: float(np.mean([found[subject].accuracy for found in per_run])) for subject in per_run[0]}
     return Table(
         title="Accuracy by subject",
         columns=(
@@ -63,16 +127,7 @@ def subject_table(runs: Sequence[Run]) -> Table:
             Column("mean", form=".3f"),
             *(Column(run.name, form=".3f") for run in runs),
         ),
-        rows=tuple(
-            (
-                subject,
-                per_run[0][subject].true_class,
-                per_run[0][subject].cells,
-                mean[subject],
-                *(found[subject].accuracy for found in per_run),
-            )
-            for subject in sorted(mean, key=lambda subject: mean[subject])
-        ),
+        rows=tuple((row.subject, row.true_class, row.cells, row.mean, *row.accuracies) for row in subject_rows(runs)),
     )
 
 
@@ -116,13 +171,15 @@ def cohort_facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     predictions, data, split = recorded.predictions, recorded.data, recorded.split
     n_repeats = len(np.unique(predictions.repeat))
     n_folds = len(set(zip(predictions.repeat.tolist(), predictions.fold.tolist(), strict=True))) // n_repeats
+    known = predictions.subjects_known
+    protection = protection_in_words(split["protection"], subjects_known=known) if "protection" in split else None
     facts: list[tuple[str, Any]] = [
         ("data set", data.get("dataset")),
         ("images tested", f"{len(np.unique(predictions.sample)):,}"),
         ("images missing", data.get("missing")),
-        ("subjects", f"{len(np.unique(predictions.subject)):,}" if predictions.subjects_known else "unknown"),
+        ("subjects", f"{len(np.unique(predictions.subject)):,}" if known else "unknown"),
     ]
-    if predictions.subjects_known:
+    if known:
         facts += [
             ("linked groups", f"{len(np.unique(predictions.group)):,}"),
             ("linked pairs of subject ids", data.get("links")),
@@ -130,7 +187,7 @@ def cohort_facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     facts += [
         ("groups of identical images", data.get("identical_groups")),
         ("split", split.get("kind", "not recorded")),
-        ("protection", _PROTECTION.get(split.get("protection", ""), split.get("protection"))),
+        ("protection", protection),
         ("folds", f"{n_folds}" + (f" × {n_repeats} repeats" if n_repeats > 1 else "")),
         ("split digest", str(split["digest"])[:12] if "digest" in split else None),
         ("data digest", str(data["digest"])[:12] if "digest" in data else None),

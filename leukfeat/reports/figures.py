@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import math
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import numpy as np
 
 from leukfeat.evaluation.curves import roc
 from leukfeat.evaluation.metrics import METRICS, confusion, score
 from leukfeat.evaluation.runs import Run
-from leukfeat.evaluation.subjects import SubjectAccuracy, subject_accuracy
+from leukfeat.reports.contents import Note, SubjectRow, subject_rows
 from leukfeat.reports.table import printable
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ _DASHES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _GREY = "#1a1a1a", "#8a8a8a"
 _MAX_SUBJECTS = 80
+_FOOTER_SIZE, _FOOTER_LINE, _FOOTER_SIGNS = 6.5, 0.125, 19  # points, inches a line, signs an inch
+_MISSING_GLYPH = r"Glyph .* missing from"
 
 _STYLE: Mapping[str, Any] = {
     "svg.fonttype": "none",
@@ -44,15 +48,25 @@ _STYLE: Mapping[str, Any] = {
 }
 
 
-def draw(runs: Sequence[Run]) -> dict[str, str]:
-    """Every figure there is to draw for aligned runs, by name: ``roc``, ``confusion``, ``subject-accuracy``."""
+def draw(runs: Sequence[Run], notes: Sequence[Note] = ()) -> dict[str, str]:
+    """Every figure there is to draw for aligned runs, by name: ``roc``, ``confusion``, ``subject-accuracy``.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Aligned, in the order of the legends.
+    notes : sequence of Note
+        What stands in small print below each drawing, so that it stays with a figure that leaves its page.
+    """
     from matplotlib import rc_context
 
-    with rc_context(dict(_STYLE)):
+    with rc_context(dict(_STYLE)), warnings.catch_warnings():
+        # the text of the SVG stays text, and the font that shows it is the reader's
+        warnings.filterwarnings("ignore", _MISSING_GLYPH, UserWarning)
         figures = {"roc": draw_roc(runs), "confusion": draw_confusion(runs)}
         if runs[0].predictions.subjects_known:
             figures["subject-accuracy"] = draw_subjects(runs)
-        return {name: _svg(figure) for name, figure in figures.items()}
+        return {name: _svg(figure, notes) for name, figure in figures.items()}
 
 
 def draw_roc(runs: Sequence[Run]) -> Figure:
@@ -115,15 +129,14 @@ def draw_confusion(runs: Sequence[Run]) -> Figure:
 
 def draw_subjects(runs: Sequence[Run]) -> Figure:
     """Cell accuracy of every subject: a row a subject, a dot a run, classes apart; the worst subjects first."""
-    per_run = [{one.subject: one for one in subject_accuracy(run.predictions)} for run in runs]
-    mean = {subject: float(np.mean([found[subject].accuracy for found in per_run])) for subject in per_run[0]}
-    shown = sorted(mean, key=lambda subject: mean[subject])[:_MAX_SUBJECTS]
-    by_class: dict[str, list[SubjectAccuracy]] = {}
-    for subject in shown:
-        by_class.setdefault(per_run[0][subject].true_class, []).append(per_run[0][subject])
+    everyone = subject_rows(runs)
+    shown = everyone[:_MAX_SUBJECTS]
+    by_class: dict[str, list[SubjectRow]] = {}
+    for row in shown:
+        by_class.setdefault(row.true_class, []).append(row)
     by_class = dict(sorted(by_class.items()))
     height = (0.19 if len(runs) <= 6 else 0.25) * len(shown) + 0.5 * len(by_class)
-    left = 0.5 + 0.075 * max(len(_subject_label(found)) for found in per_run[0].values())
+    left = 0.5 + 0.075 * max(len(_subject_label(row)) for row in everyone)
     figure, axes = _with_legend(6.8, height, left, len(runs))
     place, ticks = 0.0, []
     for name, members in by_class.items():
@@ -131,16 +144,16 @@ def draw_subjects(runs: Sequence[Run]) -> Figure:
         for member in members:
             place += 1.0
             ticks.append((place, _subject_label(member)))
-            accuracies = [found[member.subject].accuracy for found in per_run]
-            axes.plot([min(accuracies), max(accuracies)], [place, place], color="#e2e2e2", linewidth=1.2, zorder=1)
+            span = [min(member.accuracies), max(member.accuracies)]
+            axes.plot(span, [place, place], color="#e2e2e2", linewidth=1.2, zorder=1)
         place += 2.2
-    rows = [row for row, _ in ticks]
+    heights = [height for height, _ in ticks]
     step = 0.6 / max(len(runs) - 1, 1)  # runs that agree stand a little apart, so that none hides another
-    members_in_order = [member.subject for members in by_class.values() for member in members]
-    for number, (run, found) in enumerate(zip(runs, per_run, strict=True)):
+    members_in_order = [member for members in by_class.values() for member in members]
+    for number, run in enumerate(runs):
         axes.scatter(
-            [found[subject].accuracy for subject in members_in_order],
-            [row + (number - (len(runs) - 1) / 2) * step for row in rows],
+            [member.accuracies[number] for member in members_in_order],
+            [height + (number - (len(runs) - 1) / 2) * step for height in heights],
             label=_cut(run.name, 52),
             s=22,
             color=_COLOURS[number % len(_COLOURS)],
@@ -150,12 +163,12 @@ def draw_subjects(runs: Sequence[Run]) -> Figure:
             zorder=2,
             clip_on=False,
         )
-    axes.set_yticks(rows, [label for _, label in ticks], fontsize=7.5)
+    axes.set_yticks(heights, [label for _, label in ticks], fontsize=7.5)
     axes.set(xlim=(0, 1), ylim=(place - 1.6, -0.6))
     axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    left_out = f"; the {len(shown)} worst of {len(mean)} subjects" if len(shown) < len(mean) else ""
+    left_out = f"; the {len(shown)} worst of {len(everyone)} subjects" if len(shown) < len(everyone) else ""
     axes.set_xlabel(f"share of the subject's cells told correctly (number of cells in brackets{left_out})")
     _put_legend(figure, axes, left)
     return figure
@@ -199,7 +212,7 @@ def _line(number: int) -> dict[str, Any]:
     }
 
 
-def _subject_label(one: SubjectAccuracy) -> str:
+def _subject_label(one: SubjectRow) -> str:
     return f"{_cut(one.subject, 22)} ({one.cells:,})"
 
 
@@ -216,9 +229,30 @@ def _wrapped(name: str, width: int) -> str:
     return "\n".join(textwrap.wrap(_cut(name, 3 * width - 6), width)) or name
 
 
-def _svg(figure: Figure) -> str:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+def _footer(notes: Sequence[Note], width: float) -> list[str]:
+    """The notes as lines of a footer ``width`` inches wide; of many runs a note names the first and the number."""
+    told = []
+    for note in notes:
+        others = f" and {len(note.runs) - 1} more" if len(note.runs) > 1 else ""
+        told.append(f"{note.words} ({_cut(note.runs[0], 52)}{others})" if note.runs else note.words)
+    # East Asian signs are twice as wide, so for the count of signs each is followed by a blank of its own
+    text = "".join(sign + "\0" * (east_asian_width(sign) in "WF") for sign in printable("; ".join(told)))
+    return [line.replace("\0", "") for line in textwrap.wrap(text, int(_FOOTER_SIGNS * width))]
 
+
+def _svg(figure: Figure, notes: Sequence[Note]) -> str:
+    """The figure with the notes below it; the drawing keeps its size, the paper grows."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.transforms import Bbox
+
+    width, height = figure.get_size_inches()
+    margin = 0.1
+    lines = _footer(notes, width - 2 * margin)
+    below = len(lines) * _FOOTER_LINE + margin if lines else 0.0
+    for number, line in enumerate(lines, start=1):
+        place = (margin / width, -number * _FOOTER_LINE / height)
+        figure.text(*place, line, size=_FOOTER_SIZE, color=_INK, in_layout=False)
     stream = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
+    paper = Bbox.from_extents(0, -below, width, height)
+    FigureCanvasSVG(figure).print_figure(stream, format="svg", bbox_inches=paper, metadata={"Date": None})
     return stream.getvalue()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from leukfeat.evaluation.caveats import caveats
 from leukfeat.evaluation.metrics import METRICS, Score
 from leukfeat.evaluation.runs import Run
-from leukfeat.reports.contents import cohort_facts, flat, parameters
-from leukfeat.reports.table import Cell
+from leukfeat.reports.contents import Note, cohort_facts, flat, parameters
+from leukfeat.reports.table import Cell, Table
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-    from leukfeat.reports.comparison import Comparison
 
 _COMMAND = "command"  # where a run's environment keeps the words it was started with
 _CAPTIONS: Mapping[str, tuple[str, str]] = {
@@ -29,25 +27,45 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def render(comparison: Comparison) -> str:
+def render(
+    runs: Sequence[Run],
+    notes: Iterable[Note],
+    tables: Mapping[str, Table],
+    figures: Mapping[str, str],
+    *,
+    main: str,
+    no_subjects: str = "",
+) -> str:
     """The page, as text.
 
     Every name is escaped; figures are embedded as images, so nothing in them can act on the page.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Aligned, in the order of the page.
+    notes : iterable of Note
+        What stands above all numbers.
+    tables, figures : mapping
+        By name; figures as SVG.
+    main : str
+        The metric that orders the runs.
+    no_subjects : str
+        Why there is no subject level; empty where there is one.
     """
-    runs = comparison.runs
     environments = [flat({name: value for name, value in run.environment.items() if name != _COMMAND}) for run in runs]
     shared = environments[0] if all(facts == environments[0] for facts in environments) else {}
     return _template().render(
         runs=runs,
-        notes=comparison.notes,
+        notes=list(notes),
         facts=cohort_facts(runs),
-        tables=comparison.tables,
-        no_subjects=comparison.no_subjects,
+        tables=tables,
+        no_subjects=no_subjects,
         figures=[
             {"name": name, "title": _CAPTIONS[name][0], "caption": _CAPTIONS[name][1], "data": _data_uri(svg)}
-            for name, svg in comparison.figures.items()
+            for name, svg in figures.items()
         ],
-        main=METRICS[comparison.main].title_for(len(runs[0].predictions.classes)),
+        main=METRICS[main].title_for(len(runs[0].predictions.classes)),
         environment=shared,
         details=[
             _details(run, {} if shared else environment) for run, environment in zip(runs, environments, strict=True)

@@ -121,13 +121,24 @@ class Table:
         notes = [textwrap.wrap(printable(note), width, subsequent_indent="  ") for note in self.footnotes]
         return [*lines, *(part for note in notes for part in note)]
 
-    def to_csv(self, file: Path | str) -> Path:
-        """Write CSV with numbers to the last digit; a last column says why a score is missing."""
+    def to_csv(self, file: Path | str, notes: Sequence[str] | None = None) -> Path:
+        """Write CSV with numbers to the last digit.
+
+        Parameters
+        ----------
+        file : path
+            Is replaced.
+        notes : sequence of str or None
+            What must be said beside each row; becomes the last column, ``notes``. Where there are scores, a column
+            ``undefined`` before it says why some are missing.
+        """
         scored = any(isinstance(cell, Score) for row in self.rows for cell in row)
-        lines = [[*(spreadsheet_safe(c.title) for c in self.columns), *(["undefined"] if scored else [])]]
-        for row in self.rows:
+        heads = [column.title for column in self.columns]
+        lines = [[*map(spreadsheet_safe, heads), *["undefined"] * scored, *["notes"] * (notes is not None)]]
+        for number, row in enumerate(self.rows):
             reasons = {cell.reason: None for cell in row if isinstance(cell, Score) and not cell.defined}
-            lines.append([*map(_exact, row), *([spreadsheet_safe("; ".join(reasons))] if scored else [])])
+            words = (["; ".join(reasons)] if scored else []) + ([notes[number]] if notes is not None else [])
+            lines.append([*map(_exact, row), *map(spreadsheet_safe, words)])
         return write_csv(file, lines)
 
 

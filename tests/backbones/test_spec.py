@@ -69,10 +69,19 @@ def test_pickled_weights_are_refused(name: str) -> None:
         BackboneSpec("resnet18", name)
 
 
-@pytest.mark.parametrize("weights", ["imagnet", "hf-hub:model", "weights.h5"])
-def test_weights_of_no_kind_are_refused(weights: str) -> None:
-    with pytest.raises(WeightsError, match="hf-hub:organisation/model"):
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ("imagnet", "weights 'imagnet' is not known; did you mean 'imagenet'?"),
+        ("weights.h5", "known: FILE.safetensors, hf-hub:org/model, imagenet, random"),
+        ("hf-hub:model", "hf-hub:organisation/model"),
+    ],
+)
+def test_weights_of_no_kind_are_an_error_of_usage(weights: str, told: str) -> None:
+    # nothing was looked for yet, so it is the request that is wrong, as with any other name
+    with pytest.raises(UsageError) as caught:
         BackboneSpec("resnet18", weights)
+    assert told in str(caught.value)
 
 
 def test_someone_must_name_the_architecture() -> None:

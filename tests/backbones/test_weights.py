@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +30,14 @@ def test_our_own_record_of_seen_images_is_read(weights_file: Callable[..., Path]
     # a fine-tuned encoder must not come back as a frozen one
     seen = read_header(weights_file(leukfeat_seen={"images": ["ab"], "groups": ["7"]})).seen
     assert (seen.images, seen.groups, seen.unknown) == (frozenset({"ab"}), frozenset({"7"}), False)
+
+
+@pytest.mark.parametrize("record", [{}, {"images": ["ab"]}, {"images": "ab", "groups": []}])
+def test_a_record_with_a_gap_is_not_taken_for_nothing_seen(
+    weights_file: Callable[..., Path], record: dict[str, object]
+) -> None:
+    with pytest.raises(WeightsError, match="leukfeat_seen"):
+        _ = read_header(weights_file(leukfeat_seen=record)).seen
 
 
 def test_the_real_weights_name_their_architecture(shared: Path) -> None:
@@ -75,20 +83,44 @@ def test_metadata_that_is_no_json_is_named(weights_file: Callable[..., Path]) ->
 
 @pytest.fixture
 def _empty_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
+    from huggingface_hub import constants
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     # nobody listens at the discard port, on any machine
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
 
-@pytest.mark.usefixtures("_empty_hub")
-def test_offline_is_said_soon_and_what_to_do() -> None:
-    started = time.monotonic()
+@pytest.fixture
+def attempts(_empty_hub: None, monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """Every attempt to reach anybody, by how many seconds it was ready to wait; all are refused."""
+    waits: list[float | None] = []
+
+    def refuse(_address: object, timeout: float | None = None, *_args: object, **_options: object) -> None:
+        waits.append(timeout)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    return waits
+
+
+def test_offline_is_said_after_one_short_question_and_what_to_do(attempts: list[float | None]) -> None:
+    # the hub's own client tries again and again for half a minute
     with pytest.raises(WeightsError, match=r"offline\); pass a file"):
         fetch("timm/nothing", "pass a file")
-    assert time.monotonic() - started < 10  # the hub's own client goes on for half a minute
+    (seconds,) = attempts
+    assert seconds is not None
+    assert seconds <= 5
+
+
+def test_a_hub_that_is_switched_off_is_not_even_asked(
+    attempts: list[float | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the hub's client decides what switches it off (HF_HUB_OFFLINE and its spellings), so that one rule holds
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="offline"):
+        fetch("timm/nothing", "pass a file")
+    assert attempts == []
 
 
 @pytest.mark.usefixtures("_empty_hub")

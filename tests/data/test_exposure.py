@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -57,6 +58,19 @@ def test_nothing_seen_refuses_nothing(make_manifest: MakeManifest) -> None:
     Seen(unknown=True).refuse(manifest, range(3))
     Seen.of_rows(manifest, [0]).refuse(manifest, [1, 2])
     assert Seen.of_rows(manifest, []) == Seen()
+
+
+def test_a_description_can_be_read_again(make_manifest: MakeManifest) -> None:
+    """Weights, feature files and remembered answers all keep it; what was lost on the way could be tested on."""
+    for seen in (Seen.of_rows(make_manifest(ROWS), [0, 3]), Seen(unknown=True), Seen()):
+        assert Seen.from_description(json.loads(json.dumps(seen.describe()))) == seen
+
+
+@pytest.mark.parametrize("gap", [{}, {"images": []}, {"groups": []}, {"images": "ab", "groups": []}])
+def test_a_description_with_a_gap_is_refused(gap: dict[str, object]) -> None:
+    """It does not mean that nothing was seen."""
+    with pytest.raises((KeyError, TypeError)):
+        Seen.from_description(gap)
 
 
 def test_what_a_split_declares_is_not_held_against_the_encoder(make_manifest: MakeManifest) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leukfeat.data.folds import grouped_folds, grouped_parts, iterate_folds
+from leukfeat.data.folds import grouped_folds, grouped_parts, iterate_folds, most_folds
 from leukfeat.errors import SplitError
 
 
@@ -36,6 +36,21 @@ def test_folds_keep_groups_whole_and_classes_even(rows: tuple[list[str], list[in
         mine = {group for group, kind in zip(groups, y, strict=True) if kind == name}
         held = np.bincount([fold_of_group[group] for group in mine], minlength=n_folds)
         assert held.max() - held.min() <= 1
+
+
+@given(rows=grouped_rows())
+def test_as_many_folds_are_possible_as_it_says_and_no_more(rows: tuple[list[str], list[int], int]) -> None:
+    """Tuning asks for the number and then for the folds; the two must not disagree."""
+    y, groups, _ = rows
+    possible, scarce = most_folds(y, groups)
+    assert set(grouped_folds(y, groups, possible, seed=0)) == set(range(possible))
+    with pytest.raises(SplitError, match=f"class {str(scarce)!r} has only {possible} groups"):
+        grouped_folds(y, groups, possible + 1, seed=0)
+
+
+def test_no_rows_have_no_most_folds() -> None:
+    with pytest.raises(SplitError, match="no rows"):
+        most_folds([], None)
 
 
 @given(rows=grouped_rows(), seed=st.integers(0, 2**32 - 1))

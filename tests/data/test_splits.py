@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from leukfeat.data.manifest import SUBJECTS_UNKNOWN, Manifest
-from leukfeat.data.splits import IMAGE_LEVEL, Fold, SplitPlan
+from leukfeat.data.manifest import Manifest
+from leukfeat.data.splits import Fold, SplitPlan
+from leukfeat.data.words import IMAGE_LEVEL, SUBJECTS_UNKNOWN
 from leukfeat.errors import SplitError, UsageError
 
 MakeManifest = Callable[..., Manifest]
@@ -266,6 +269,60 @@ def test_a_plan_is_a_scikit_learn_splitter(manifest: Manifest) -> None:
         np.testing.assert_array_equal(test, fold.test)
 
 
+# ---------------------------------------------------------------------- many seeds
+
+
+@pytest.fixture(scope="module")
+def skewed() -> Manifest:
+    """47 and 26 subjects with 5 to 60 cells, of which some share an image: 44 and 22 groups, as skewed as C-NMC."""
+    rng = np.random.default_rng(0)
+    rows: list[tuple[str, str, str]] = []  # label, subject, digest
+    linked = {"a": [(0, 1), (1, 2), (3, 4)], "b": [(0, 1), (2, 3), (4, 5), (6, 7)]}
+    for label, n_subjects in (("a", 47), ("b", 26)):
+        for subject in range(n_subjects):
+            n_cells = min(60, 5 + int(rng.lognormal(2.5, 0.8)))
+            shown = [f"{label} shared by {pair}" for pair in linked[label] if subject in pair]
+            shown += [f"{label} {subject} {cell}" for cell in range(n_cells - len(shown))]
+            rows += [(label, f"{label}{subject}", digest) for digest in shown]
+    sample = tuple(f"{number}.png" for number in range(len(rows)))
+    label_of, subject_of, digest_of = zip(*rows, strict=True)
+    return Manifest(sample, sample, label_of, subject_of, digest_of)
+
+
+def _partitions(manifest: Manifest, n_folds: int, seeds: range) -> Iterator[tuple[SplitPlan, NDArray[np.int64]]]:
+    """The plan of every seed, with the fold of each group."""
+    first = np.unique(np.asarray(manifest.group)[manifest.labelled], return_index=True)[1]
+    for seed in seeds:
+        plan = SplitPlan.grouped(manifest, n_folds, seed=seed)
+        fold_of = np.full(len(manifest), -1)
+        for fold in plan.folds:
+            fold_of[fold.test] = fold.number
+        yield plan, fold_of[manifest.labelled][first]
+
+
+def test_seeds_give_really_different_folds_and_all_are_balanced(skewed: Manifest) -> None:
+    """scikit-learn's StratifiedGroupKFold puts the largest groups first and hardly looks at the seed."""
+    assert [len({g for g, y in zip(skewed.group, skewed.label, strict=True) if y == k}) for k in "ab"] == [44, 22]
+    label = np.asarray(skewed.label)
+    folds = []
+    for plan, fold_of in _partitions(skewed, 5, range(20)):
+        folds.append(fold_of)
+        for fold in plan.folds:
+            assert abs((label[fold.test] == "a").mean() - (label == "a").mean()) < 0.08
+            assert abs(len(fold.test) / len(skewed) - 0.2) < 0.05
+    assert np.mean([adjusted_rand_score(a, b) for a, b in itertools.combinations(folds, 2)]) < 0.5
+    assert len({fold_of.tobytes() for fold_of in folds}) == 20
+
+
+def test_no_linked_group_is_on_both_sides_over_200_seeds(skewed: Manifest) -> None:
+    """Checked by ids, images and groups, not by the constructor's own word."""
+    columns = [np.unique(column, return_inverse=True)[1] for column in (skewed.subject, skewed.sha256, skewed.group)]
+    for seed in range(200):
+        for fold in SplitPlan.grouped(skewed, 3, seed=seed).folds:
+            for column in columns:
+                assert not np.intersect1d(column[fold.train], column[fold.test]).size
+
+
 # ---------------------------------------------------------------------- the real list
 
 
@@ -285,17 +342,13 @@ def full(shared: Path, cnmc: list[Manifest]) -> Manifest:
 @pytest.mark.real
 def test_different_seeds_give_really_different_folds(full: Manifest) -> None:
     """scikit-learn's StratifiedGroupKFold gives 16 partitions in 200 seeds; and balance must not be the price."""
-    label, group = np.asarray(full.label), np.asarray(full.group)[full.labelled]
-    _, first = np.unique(group, return_index=True)
+    label = np.asarray(full.label)
     folds = []
-    for seed in range(20):
-        plan = SplitPlan.grouped(full, 5, seed=seed)
-        fold_of = np.full(len(full), -1)
+    for plan, fold_of in _partitions(full, 5, range(20)):
+        folds.append(fold_of)
         for fold in plan.folds:
-            fold_of[fold.test] = fold.number
             assert abs((label[fold.test] == "ALL").mean() - 7272 / 10661) < 0.08
             assert abs(len(fold.test) / 10661 - 0.2) < 0.05
-        folds.append(fold_of[full.labelled][first])
     pairs = [adjusted_rand_score(a, b) for a, b in itertools.combinations(folds, 2)]
     assert np.mean(pairs) < 0.5
     assert len({fold.tobytes() for fold in folds}) == 20
@@ -321,3 +374,60 @@ def test_the_official_folds_of_c_nmc_leak(full: Manifest) -> None:
     told = "\n".join(plan.describe())
     for link in ("20=21 (71)", "51=78 (11)", "51=75 (10)", "H10=H3 (1)"):
         assert link in told
+
+
+def test_taking_rows_or_saving_does_not_make_groups_known(make_manifest: MakeManifest, tmp_path: Path) -> None:
+    """Otherwise each image of unknown subjects would come back as a declared group of its own."""
+    unknown = make_manifest([("unknown", "ab"[row % 2]) for row in range(12)])
+    for again in (unknown.take(range(12)), Manifest.load(unknown.save(tmp_path / "cells.csv"))):
+        with pytest.raises(SplitError, match="needs subjects"):
+            SplitPlan.grouped(again, 2)
+
+
+def test_a_few_declared_groups_do_not_vouch_for_the_rest(make_manifest: MakeManifest, tmp_path: Path) -> None:
+    unknown = make_manifest([("unknown", "ab"[row % 2]) for row in range(12)])
+    some = replace(unknown, declared_group=("field 1",) * 2 + ("",) * 10)
+    for manifest in (some, Manifest.load(some.save(tmp_path / "cells.csv"))):
+        with pytest.raises(SplitError, match="needs subjects"):
+            SplitPlan.grouped(manifest, 2)
+    every = replace(unknown, declared_group=tuple(f"field {row // 2}" for row in range(12)))
+    mixed = replace(every, label=tuple("ab"[row // 2 % 2] for row in range(12)))
+    assert SplitPlan.grouped(mixed, 2).protection == "linked-subject"
+
+
+def test_a_link_through_a_row_that_was_not_taken_still_binds(make_manifest: MakeManifest) -> None:
+    whole = make_manifest(
+        [("20", "a", "x"), ("21", "a", "x"), ("21", "a", "z"), ("20", "a", "q"), ("7", "b"), ("8", "b")]
+    )
+    part = whole.take([2, 3, 4, 5])
+    assert part.group[0] == part.group[1]
+
+
+def test_ids_that_differ_only_by_case_are_one_group(make_manifest: MakeManifest) -> None:
+    """C-NMC writes h3 and H3 for one child."""
+    manifest = make_manifest([("h3", "a"), ("H3", "a"), ("4", "b")])
+    assert manifest.group[0] == manifest.group[1] != manifest.group[2]
+    assert any("H3/h3" in line for line in manifest.describe())
+
+
+def test_a_sample_is_tested_once_a_repeat(make_manifest: MakeManifest) -> None:
+    manifest = make_manifest([("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")])
+    rows = [np.array(part, dtype=np.int64) for part in ([0, 1], [], [2, 3])]
+    with pytest.raises(SplitError, match="tested in another fold"):
+        SplitPlan(manifest, (Fold(0, 0, *rows), Fold(0, 1, *rows)), "file", "none")
+    assert SplitPlan(manifest, (Fold(0, 0, *rows), Fold(1, 0, *rows)), "file", "none")
+
+
+def test_two_names_of_one_fold_are_refused(make_manifest: MakeManifest, tmp_path: Path) -> None:
+    manifest = make_manifest([("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")])
+    lines = ["sample,fold_0,fold_00", *(f"{sample},train,test" for sample in manifest.sample)]
+    (tmp_path / "split.csv").write_text("\n".join(lines))
+    with pytest.raises(SplitError, match="mean the same fold"):
+        SplitPlan.from_file(manifest, tmp_path / "split.csv")
+
+
+def test_images_without_a_checksum_are_said_to_be_unchecked(make_manifest: MakeManifest) -> None:
+    manifest = make_manifest([("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")])
+    blind = replace(manifest, sha256=("",) * 4)
+    assert any("4 labelled images have no checksum" in note for note in SplitPlan.grouped(blind, 2).notes)
+    assert not any("checksum" in note for note in SplitPlan.grouped(manifest, 2).notes)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from leukfeat.errors import UnknownNameError
 from leukfeat.evaluation.metrics import METRICS, POSITIVE_NOT_STATED, Score, confusion, score, score_by_fold
@@ -42,6 +44,46 @@ def test_metrics_do_not_depend_on_the_order_of_columns_or_rows(make):
     assert {name: one.value for name, one in found.items()} == pytest.approx(
         {name: one.value for name, one in expected.items()}
     )
+
+
+@pytest.mark.parametrize(("n_classes", "n_neighbours"), [(3, 7), (3, 10), (4, 9), (4, 15)])
+def test_equal_votes_stay_equal_in_every_order_of_columns(n_classes, n_neighbours, make):
+    # votes of neighbours sum to one but for a last bit; dividing by that sum would break the ties between rows
+    rng = np.random.default_rng(n_neighbours)
+    classes = tuple("abcd"[:n_classes])
+    true = np.arange(120) % n_classes
+    leaning = 1 + np.eye(n_classes)[true]
+    votes = np.array([rng.multinomial(n_neighbours, row / row.sum()) for row in leaning]) / n_neighbours
+    given = make([classes[k] for k in true], votes, classes=classes, positive=None)
+    expected = {
+        "auroc": np.mean([roc_auc_score(true == k, votes[:, k]) for k in range(n_classes)]),
+        "auprc": np.mean([average_precision_score(true == k, votes[:, k]) for k in range(n_classes)]),
+    }
+    scores = score(given)
+    assert {name: scores[name].value for name in expected} == pytest.approx(expected, abs=1e-12)
+    for order in permutations(classes):
+        found = score(given.with_classes(order))
+        assert {name: one.value for name, one in found.items()} == pytest.approx(
+            {name: one.value for name, one in scores.items()}, abs=1e-12
+        ), order
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_the_area_of_two_classes_is_the_same_whichever_is_positive(zeros, make):
+    # near a logit of 45 one probability rounds to 1.0; what tells such rows apart is left in the other column
+    rng = np.random.default_rng(0)
+    y = np.repeat(["ALL", "HEM"], 40)
+    logit = rng.normal(45 * np.sign(rng.normal(np.where(y == "ALL", 0.7, -0.7))), 3)
+    if zeros:
+        logit[::9] = np.sign(logit[::9]) * np.inf
+    proba = np.column_stack([1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))])
+    assert len(np.unique(proba[:, 0])) < len(np.unique(logit)), "some are rounded"
+    found = {
+        positive: score(make(y, proba, positive=positive), ["auroc"])["auroc"].value
+        for positive in ("ALL", "HEM", None)
+    }
+    assert found["HEM"] == found[None] == pytest.approx(found["ALL"], abs=1e-12)
+    assert found["ALL"] == pytest.approx(roc_auc_score(y == "ALL", np.nan_to_num(logit, posinf=999, neginf=-999)))
 
 
 def test_a_tie_is_told_the_same_in_every_column_order(make):
@@ -137,3 +179,10 @@ def test_probabilities_rounded_by_another_tool_are_made_to_sum_to_one(make):
 def test_an_unknown_metric_is_named_with_a_guess(make):
     with pytest.raises(UnknownNameError, match="did you mean 'auroc'"):
         score(make(Y, P), ["aurok"])
+
+
+def test_what_a_head_is_tuned_for_has_the_name_it_is_reported_under():
+    # one word per idea: a recipe's metric is found again in every table
+    from leukfeat.heads.scoring import METRICS as TUNED_FOR
+
+    assert set(TUNED_FOR) <= set(METRICS)

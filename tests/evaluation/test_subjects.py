@@ -50,6 +50,19 @@ def test_a_subject_of_two_classes_has_no_true_verdict(make):
     }
 
 
+def test_a_class_named_like_a_mixture_does_not_hide_one(make):
+    # "ALL+HEM" may be a class of its own, and a subject of ALL and HEM cells is still of two classes
+    mixed = make(
+        ["ALL", "HEM", "ALL+HEM"],
+        np.full((3, 3), 1 / 3),
+        classes=("ALL", "HEM", "ALL+HEM"),
+        positive=None,
+        subject=["S1", "S1", "S2"],
+    )
+    with pytest.raises(PredictionsError, match=r"1 subject\(s\) have cells of several classes, e.g. S1"):
+        by_subject(mixed)
+
+
 def test_accuracy_of_each_subject_counts_its_cells(make):
     first, second, third = subject_accuracy(make(Y, P, **WHO))
     assert (first.subject, first.cells, first.correct, first.accuracy) == ("S1", 2, 1, 0.5)

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from leukfeat.errors import MissingImagesError, RecipeError, UnknownNameError
+from leukfeat.errors import MissingImagesError, RecipeError, RunError, UnknownNameError
 from leukfeat.evaluation.runs import RUN_JSON, Run
 from leukfeat.experiments.bundle import load_bundle
 from leukfeat.experiments.recipe import load_recipe
@@ -160,9 +161,10 @@ def test_a_killed_run_goes_on_to_the_same_result(recipe: Any, tmp_path: Path) ->
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline = time.monotonic() + 120
-        while not study.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.3)
+        while process.poll() is None and time.monotonic() < deadline:
+            if study.exists() and study.read_bytes().count(b"\n") > 8:  # in the middle of the second fold's study
+                break
+            time.sleep(0.01)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -171,6 +173,44 @@ def test_a_killed_run_goes_on_to_the_same_result(recipe: Any, tmp_path: Path) ->
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     resumed = Run.load(tmp_path / "killed" / undisturbed.name)
     assert resumed.predictions.digest == Run.load(undisturbed).predictions.digest
+
+
+def test_two_processes_never_work_on_one_run(recipe: Any) -> None:
+    """They would feed each other's tuning, and each would report numbers that the other replaced."""
+    (folder,), _ = _told(recipe(), n_jobs=1)
+    with (
+        FileLock(folder.parent / ".leukfeat" / f"{folder.name}.lock"),
+        pytest.raises(RunError, match="another process"),
+    ):
+        _told(recipe(), n_jobs=1, overwrite=True)
+    assert (folder / RUN_JSON).is_file()
+
+
+def test_a_run_says_which_weights_and_inputs_made_its_features(recipe: Any) -> None:
+    """Names of weights are not enough: a file may change, and learned statistics exist nowhere else."""
+    spec = {"name": "test_efficientnet", "weights": "random", "preprocess": {"mean": "train", "std": "train"}}
+    (folder,), _ = _told(recipe(backbone=spec), n_jobs=1)
+    folds = Run.load(folder).folds
+    inputs = [fold["features"]["inputs"] for fold in folds]
+    assert len({str(found["mean"]) for found in inputs}) == len(folds), "each fold learned its own"
+    assert all(len(found["weights_sha256"]) == 64 for found in inputs)
+    kept = load_bundle(folder / "model").facts["fit"]["features"]["inputs"]
+    assert isinstance(kept["mean"], list)
+
+
+def test_overwriting_keeps_the_finished_run_until_the_new_one_is_whole(
+    recipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder,), _ = _told(recipe(), n_jobs=1)
+    monkeypatch.setattr("leukfeat.experiments.run.save_bundle", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        _told(recipe(), n_jobs=1, overwrite=True)
+    waiting = folder.parent / ".leukfeat" / f"{folder.name}.replaced"
+    assert len(Run.load(waiting).predictions) == 48
+    monkeypatch.undo()
+    _told(recipe(), n_jobs=1)
+    assert (folder / RUN_JSON).is_file()
+    assert not waiting.exists()
 
 
 def test_features_from_a_file_take_the_place_of_a_backbone(recipe: Any, cells: Any, tmp_path: Path) -> None:

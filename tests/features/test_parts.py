@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import pytest
 
 from leukfeat.errors import StoreError
 from leukfeat.features import parts
+from leukfeat.textfiles import whole_file
 
 DIGESTS = [f"{number:064x}" for number in range(300)]
 X = np.random.default_rng(0).normal(size=(300, 7)).astype(np.float32)
@@ -35,16 +37,17 @@ def test_nothing_else_is_left_in_the_folder(part: Path) -> None:
 
 
 def test_a_temporary_file_is_never_taken_for_a_part(part: Path) -> None:
-    part.with_name(f"{parts.TEMPORARY}1-abc").write_bytes(part.read_bytes())
-    (part.parent / "part-1.h5.tmp").write_bytes(part.read_bytes())
-    assert parts.list_parts(part.parent) == [part]
+    with whole_file(part) as temporary:
+        temporary.write_bytes(part.read_bytes())
+        (part.parent / "part-1.h5.tmp").write_bytes(part.read_bytes())
+        assert parts.list_parts(part.parent) == [part]
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(parts.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         parts.write_part(tmp_path, DIGESTS, X, DIGESTS, engine="", decoder="")
     assert list(tmp_path.iterdir()) == []

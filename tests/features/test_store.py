@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from leukfeat.errors import StoreError
 from leukfeat.features import parts
 from leukfeat.features.store import PROVENANCE, FeatureKey, FeatureStore
 from leukfeat.features.upkeep import ASIDE, collect_garbage, compact, list_keys, verify
+from leukfeat.textfiles import TEMPORARY
 
 KEY = FeatureKey(
     Resolution(
@@ -140,10 +142,8 @@ def test_gc_first_says_and_then_does(store: FeatureStore) -> None:
     damaged = add(store, range(5))
     damaged.write_bytes(b"nothing")
     sound = add(store, range(5, 9))
-    left = store.folder(KEY) / f"{parts.TEMPORARY}1-abc"
+    left = store.folder(KEY) / f"{TEMPORARY}1-abc"
     left.touch()
-    import os
-
     os.utime(left, (0, 0))
     said = collect_garbage(store)
     assert {removal.path for removal in said} == {damaged, left}
@@ -158,7 +158,7 @@ def test_gc_first_says_and_then_does(store: FeatureStore) -> None:
 
 def test_gc_leaves_what_is_being_written(store: FeatureStore) -> None:
     add(store, range(5))
-    (store.folder(KEY) / f"{parts.TEMPORARY}1-abc").touch()
+    (store.folder(KEY) / f"{TEMPORARY}1-abc").touch()
     assert collect_garbage(store) == ()
 
 
@@ -167,6 +167,14 @@ def test_gc_deletes_keys_by_age_only_when_asked(store: FeatureStore) -> None:
     assert collect_garbage(store, unused_days=1) == ()
     collect_garbage(store, unused_days=-1, dry_run=False)
     assert not store.folder(KEY).exists()
+
+
+def test_gc_leaves_a_key_whose_first_part_is_still_to_come(store: FeatureStore) -> None:
+    # somebody computes it right now; with nothing in it, it is as old as its provenance
+    add(store, range(5)).unlink()
+    assert collect_garbage(store, unused_days=1) == ()
+    os.utime(store.folder(KEY) / PROVENANCE, (0, 0))
+    assert [removal.path for removal in collect_garbage(store, unused_days=1)] == [store.folder(KEY)]
 
 
 def test_compact_keeps_every_answer(store: FeatureStore) -> None:

@@ -47,6 +47,16 @@ def test_rows_for_says_where_and_where_not(draw: Callable[..., Manifest]) -> Non
     assert rows.dtype == np.int64
 
 
+def test_a_sample_without_a_vector_never_gets_that_of_another(draw: Callable[..., Manifest]) -> None:
+    # -1 as an index would silently be the last row
+    manifest = draw("cells", range(4))
+    features = Features(X, (manifest.sample[2], manifest.sample[0], "elsewhere"))
+    np.testing.assert_array_equal(features.X_for(manifest, [0, 2, 0]), X[[1, 0, 1]])
+    assert features.X_for(manifest, np.array([], dtype=np.int64)).shape == (0, 2)
+    with pytest.raises(StoreError, match=f"none for 2 of 3 samples of .*'{manifest.sample[3]}'"):
+        features.X_for(manifest, [0, 3, 1])
+
+
 def test_concatenation_joins_by_sample_and_not_by_position() -> None:
     first = Features(X, ("a", "b", "c"), Seen(images=frozenset({"1"})))
     second = Features(X[::-1] * 10, ("c", "b", "x"), Seen(unknown=True))

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from leukfeat.heads import inner
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -33,13 +35,19 @@ def make_cells(
     return Cells(X.astype(np.float32), names[class_of_subject[subject]], np.array([f"S{s}" for s in subject]))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cells_of() -> Callable[..., Cells]:
     """The maker of generated cells."""
     return make_cells
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cells() -> Cells:
     """80 cells of 16 subjects in two classes."""
     return make_cells()
+
+
+@pytest.fixture
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boosters that stop early do so after 15 rounds at the latest, to save time."""
+    monkeypatch.setattr(inner, "MOST_ROUNDS", 15)

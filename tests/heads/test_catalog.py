@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
 import pytest
+from sklearn.utils.validation import has_fit_parameter
 
 from leukfeat.errors import UnknownNameError, UsageError
 from leukfeat.heads.catalog import HEADS, find_head
-from leukfeat.heads.spec import BALANCE, REDUCTION, Choice, Number
+from leukfeat.heads.spec import BALANCE, REDUCTION, Choice, Frame, Number, classifier_params
+
+WRAPPERS = [("xgboost", "xgboost", "XGBClassifier"), ("lightgbm", "lightgbm", "LGBMClassifier")]
 
 
 def test_the_heads_of_the_documentation_are_there() -> None:
@@ -29,8 +33,24 @@ def test_defaults_lie_in_the_search_space(name: str) -> None:
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_searches_reductions_and_weights_where_it_takes_them(name: str) -> None:
     dimensions = HEADS[name].space
+    classifier = HEADS[name].build({d.name: d.default for d in dimensions}, Frame(n_rows=20, n_features=5, seed=0))
     assert REDUCTION in dimensions
-    assert (BALANCE in dimensions) == HEADS[name].weighted
+    assert (BALANCE in dimensions) == has_fit_parameter(classifier, "sample_weight")
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_parameters_are_arguments_of_the_classifier_by_its_own_names(name: str) -> None:
+    """Who knows the library reads ``trials.csv`` and writes recipes without a table of translations."""
+    dimensions = HEADS[name].space
+    classifier = HEADS[name].build({d.name: d.default for d in dimensions}, Frame(n_rows=20, n_features=5, seed=0))
+    assert {d.name for d in dimensions} - set(classifier.get_params()) <= {"scaling", "reduction", "balance"}
+
+
+@pytest.mark.parametrize(("name", "module", "wrapper"), WRAPPERS)
+def test_boosters_are_called_with_the_names_of_the_libraries_own_wrappers(name: str, module: str, wrapper: str) -> None:
+    own = getattr(importlib.import_module(module), wrapper)().get_params()
+    searched = set(classifier_params({d.name: d.default for d in HEADS[name].space}))
+    assert searched | {"n_estimators", "random_state"} <= set(own)
 
 
 def test_a_misspelt_head_is_refused_with_a_hint() -> None:
@@ -53,9 +73,9 @@ def test_fixed_parameters_are_checked_by_name_and_type() -> None:
         find_head("svm").check_params({"gama": 1.0})
     with pytest.raises(UnknownNameError, match="value of head parameter scaling 'minmax'"):
         find_head("svm").check_params({"scaling": "minmax"})
-    with pytest.raises(UsageError, match="depth is 'deep'; give a whole number"):
-        find_head("xgboost").check_params({"depth": "deep"})
-    find_head("xgboost").check_params({"learning_rate": 0.35, "rounds": 100})
+    with pytest.raises(UsageError, match="max_depth is 'deep'; give a whole number"):
+        find_head("xgboost").check_params({"max_depth": "deep"})
+    find_head("xgboost").check_params({"learning_rate": 0.35, "n_estimators": 100})
 
 
 def test_importing_the_table_costs_no_machine_learning_library() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import sklearn
 from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.pipeline import Pipeline
@@ -11,10 +12,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from leukfeat.heads.tuning import TunedHead
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 # One of each kind: calibrated, stopping early, neither. A check fits many times, so each fit is small.
 CHECKED = [
     TunedHead("svm", n_trials=1, inner_folds=2),
-    TunedHead("xgboost", n_trials=1, inner_folds=2, params={"learning_rate": 0.3, "depth": 2}),
+    TunedHead("xgboost", n_trials=1, inner_folds=2, params={"learning_rate": 0.3, "max_depth": 2}),
     TunedHead("tree", n_trials=2, inner_folds=2),
 ]
 

@@ -14,13 +14,19 @@ from leukfeat.heads.catalog import HEADS
 from leukfeat.heads.files import load_head, save_head
 from leukfeat.heads.tuning import TunedHead
 
-FEW_TREES = {"random-forest": {"trees": 5}, "xgboost": {"rounds": 5}, "lightgbm": {"rounds": 5}}
+FEW_TREES = {"random-forest": {"n_estimators": 5}, "xgboost": {"n_estimators": 5}, "lightgbm": {"n_estimators": 5}}
+
+
+@pytest.fixture(scope="module")
+def fitted(cells, tmp_path_factory: pytest.TempPathFactory) -> TunedHead:
+    folder = tmp_path_factory.mktemp("studies")
+    head = TunedHead("xgboost", n_trials=1, storage=f"sqlite:///{folder}/s3cret.db")
+    return head.fit(cells.X, cells.y, cells.groups)
 
 
 @pytest.fixture
-def saved(cells, tmp_path: Path) -> Path:
-    head = TunedHead("xgboost", n_trials=1, storage=f"sqlite:///{tmp_path}/s3cret.db")
-    save_head(head.fit(cells.X, cells.y, cells.groups), tmp_path / "head")
+def saved(fitted: TunedHead, tmp_path: Path) -> Path:
+    save_head(fitted, tmp_path / "head")
     return tmp_path / "head"
 
 

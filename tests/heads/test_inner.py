@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leukfeat.errors import HeadError
-from leukfeat.heads import inner
+from leukfeat.heads import inner, reduction
 from leukfeat.heads.catalog import HEADS
 from leukfeat.heads.inner import InnerFits, Table, given_pairs, grouped_pairs, inner_folds
 from leukfeat.heads.pipeline import assemble
@@ -109,7 +109,7 @@ def test_kept_transforms_are_those_of_the_pipeline(cells, scaling: str, reductio
     params = _params("svm", scaling=scaling, reduction=reduction)
     fits.transformed(0, _params("svm", scaling="overall", reduction="pca-8"))
     fold = fits.folds[0]
-    frame = Frame(len(fold.fit), table.X.shape[1], 2, seed=0)
+    frame = Frame(len(fold.fit), table.X.shape[1], seed=0)
     pipeline = assemble(HEADS["svm"], params, frame).fit(table.X[fold.fit], table.y[fold.fit])
     fit, _, validation = fits.transformed(0, params)
     assert fit.shape[1] == (reduction_size(reduction) or table.X.shape[1])
@@ -141,7 +141,7 @@ def test_a_metric_of_probabilities_calibrates_inside_the_fitting_rows(cells) -> 
     """A support-vector machine has none of its own; decision scores would make the log-loss meaningless."""
     table = _table(cells)
     folds = inner_folds(table, grouped_pairs(table, 2, seed=0), stops_early=False, seed=0)
-    fits = InnerFits(HEADS["svm"], table, folds, METRICS["log-loss"], largest_reduction=5, seed=0)
+    fits = InnerFits(HEADS["svm"], table, folds, METRICS["log_loss"], largest_reduction=5, seed=0)
     assert all(0 < score < np.log(2) for score, _ in fits.judge(_params("svm")))
 
 
@@ -170,7 +170,8 @@ def test_given_folds_need_every_class_to_learn_and_two_to_judge(cells) -> None:
 
 
 def _use_small_reductions(monkeypatch, head: str = "svm") -> None:
-    """The reductions of the catalogue are too large for small tables."""
+    """The reductions of the catalogue are too large for small tables, and so is their forest."""
+    monkeypatch.setattr(reduction, "_TREES", 20)
     small = Choice("reduction", SPACE_SIZES, "none")
     space = tuple(small if d.name == "reduction" else d for d in HEADS[head].space)
     assert all(isinstance(d, Choice | Number) for d in space)

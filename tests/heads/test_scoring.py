@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics
 
 from leukfeat.errors import UnknownNameError
+from leukfeat.evaluation import metrics as reported
 from leukfeat.heads.scoring import METRICS, find_metric
 
 
@@ -33,15 +34,21 @@ def test_auroc_of_more_classes_is_the_mean_of_one_against_the_rest() -> None:
     ("name", "expected"),
     [
         ("accuracy", metrics.accuracy_score),
-        ("balanced-accuracy", metrics.balanced_accuracy_score),
+        ("balanced_accuracy", metrics.balanced_accuracy_score),
         ("mcc", metrics.matthews_corrcoef),
-        ("macro-f1", lambda y, p: metrics.f1_score(y, p, average="macro")),
-        ("weighted-f1", lambda y, p: metrics.f1_score(y, p, average="weighted")),
+        ("macro_f1", lambda y, p: metrics.f1_score(y, p, average="macro")),
+        ("weighted_f1", lambda y, p: metrics.f1_score(y, p, average="weighted")),
     ],
 )
 def test_label_metrics_are_scikit_learns(name: str, expected) -> None:
     y, proba = _scored(3)
     assert METRICS[name].score(y, proba) == pytest.approx(expected(y, proba.argmax(axis=1)))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_has_one_name_in_tuning_and_in_reports(name: str) -> None:
+    """A recipe's ``metric`` is then found in the tables of the run."""
+    assert (reported.METRICS[name].direction == "higher") == METRICS[name].greater_is_better
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -52,7 +59,7 @@ def test_every_metric_prefers_the_truth(name: str) -> None:
     assert better > worse if METRICS[name].greater_is_better else better < worse
 
 
-@pytest.mark.parametrize("name", ["auroc", "balanced-accuracy"])
+@pytest.mark.parametrize("name", ["auroc", "balanced_accuracy"])
 def test_a_class_without_rows_does_not_count(name: str) -> None:
     """The validation part of a hold-out split may lack a rare class."""
     y, proba = _scored(3)
@@ -62,6 +69,6 @@ def test_a_class_without_rows_does_not_count(name: str) -> None:
 
 def test_the_default_depends_on_the_number_of_classes() -> None:
     assert find_metric(None, 2)[0] == "auroc"
-    assert find_metric(None, 3)[0] == "balanced-accuracy"
+    assert find_metric(None, 3)[0] == "balanced_accuracy"
     with pytest.raises(UnknownNameError, match="did you mean 'auroc'"):
         find_metric("aurocc", 2)

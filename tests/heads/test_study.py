@@ -40,12 +40,13 @@ def test_pruning_happens_and_saves_fits_at_little_cost(cells_of, name: str, monk
     assert all(len(trial["inner_scores"]) < 4 for trial in pruned.trials_ if trial["state"] == "pruned")
 
 
+@pytest.mark.usefixtures("few_rounds")
 @pytest.mark.parametrize("kind", ["file", "database"])
 def test_a_stopped_study_goes_on_as_if_it_had_not_been_stopped(cells, kind: str, tmp_path: Path) -> None:
     place = tmp_path / "studies" / "trials.journal" if kind == "file" else f"sqlite:///{tmp_path}/trials.db"
-    whole = TunedHead("xgboost", n_trials=11, params={"rounds": 9}).fit(cells.X, cells.y, cells.groups)
+    whole = TunedHead("xgboost", n_trials=11, inner_folds=3).fit(cells.X, cells.y, cells.groups)
     for n_trials in (5, 11):
-        resumed = TunedHead("xgboost", n_trials=n_trials, storage=place, params={"rounds": 9})
+        resumed = TunedHead("xgboost", n_trials=n_trials, inner_folds=3, storage=place)
         resumed.fit(cells.X, cells.y, cells.groups)
     assert _without_times(resumed) == _without_times(whole)
     assert np.array_equal(resumed.predict_proba(cells.X), whole.predict_proba(cells.X))
@@ -150,13 +151,13 @@ def test_a_timeout_still_leaves_a_head(cells) -> None:
 
 
 def test_the_first_trial_has_the_defaults_and_trials_are_json(cells) -> None:
-    head = TunedHead("xgboost", n_trials=2, params={"depth": 2}).fit(cells.X, cells.y, cells.groups)
+    head = TunedHead("xgboost", n_trials=2, params={"max_depth": 2}).fit(cells.X, cells.y, cells.groups)
     first = head.trials_[0]["params"]
     assert first["learning_rate"] == pytest.approx(0.2)
-    assert {trial["params"]["depth"] for trial in head.trials_} == {2}
+    assert {trial["params"]["max_depth"] for trial in head.trials_} == {2}
     assert json.loads(json.dumps(head.trials_)) == head.trials_
     best = max(head.trials_, key=lambda trial: trial["value"])
-    assert head.best_params_["rounds"] == int(np.median(best["rounds"]))
+    assert head.best_params_["n_estimators"] == int(np.median(best["rounds"]))
 
 
 def test_the_log_level_of_optuna_is_put_back_and_nothing_is_printed(cells, capfd) -> None:

@@ -17,9 +17,12 @@ from leukfeat.data.folds import grouped_folds, iterate_folds
 from leukfeat.errors import HeadError, UnknownNameError, UsageError
 from leukfeat.heads.catalog import HEADS
 from leukfeat.heads.scaling import Scaler
+from leukfeat.heads.spec import BALANCE
 from leukfeat.heads.tuning import TunedHead
 
-FEW_TREES = {"random-forest": {"trees": 8}, "xgboost": {"rounds": 15}, "lightgbm": {"rounds": 15}}
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
+FEW_TREES = {"random-forest": {"n_estimators": 8}}
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -71,10 +74,12 @@ def _mean_area(name: str, cells, *, grouped: bool, seed: int) -> float:
 THREADS = """
     import hashlib, sys
     import numpy as np
+    from leukfeat.heads import inner
     from leukfeat.heads.tuning import TunedHead
 
+    inner.MOST_ROUNDS = 9
     data = np.load(sys.argv[1])
-    given = {"svm": {"reduction": "pca-64"}, "logistic": {}, "xgboost": {"rounds": 9}, "lightgbm": {"rounds": 9}}
+    given = {"svm": {"reduction": "pca-64"}, "logistic": {}, "xgboost": {}, "lightgbm": {}}
     for name, params in given.items():
         head = TunedHead(name, n_trials=1, inner_folds=2, params=params)
         head.fit(data["X"], data["y"], data["groups"])
@@ -154,6 +159,16 @@ def test_fewer_inner_folds_where_a_class_has_few_subjects(cells_of) -> None:
     assert TunedHead("logistic", n_trials=1).fit(cells.X, cells.y, cells.groups).n_inner_folds_ == 2
 
 
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+def test_a_given_number_of_rounds_is_neither_searched_nor_stopped(cells, name: str) -> None:
+    """Parameters that are given stay as they are given."""
+    head = TunedHead(name, n_trials=2, params={"n_estimators": 40}).fit(cells.X, cells.y, cells.groups)
+    assert {used for trial in head.trials_ for used in trial["rounds"]} == {40}
+    assert head.best_params_["n_estimators"] == head.estimator_[-1].rounds_ == 40
+    stopped = TunedHead(name, n_trials=2).fit(cells.X, cells.y, cells.groups)
+    assert stopped.best_params_["n_estimators"] == stopped.estimator_[-1].rounds_ <= 15
+
+
 @pytest.mark.parametrize("name", ["svm", "xgboost", "tree"])
 def test_without_trials_the_defaults_are_fitted(cells, name: str) -> None:
     head = TunedHead(name, n_trials=0, params={"balance": "subject"}).fit(cells.X, cells.y, cells.groups)
@@ -164,7 +179,7 @@ def test_without_trials_the_defaults_are_fitted(cells, name: str) -> None:
     assert (head.predict(cells.X) == cells.y).mean() > 0.8
 
 
-@pytest.mark.parametrize("name", [n for n, spec in HEADS.items() if spec.weighted])
+@pytest.mark.parametrize("name", [n for n, spec in HEADS.items() if BALANCE in spec.space])
 def test_row_weights_reach_the_classifier(cells_of, name: str) -> None:
     """A subject with a copy of each of its cells weighs no more, where subjects count equally."""
     cells = cells_of(subjects=8, signal=0.3)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from leukfeat.errors import ComparisonError
+from leukfeat.evaluation.runs import Run
 from leukfeat.reports.alignment import align
 
 
@@ -99,6 +100,41 @@ def test_a_file_without_subjects_learns_them_and_says_so(two):
     assert aligned.predictions.subject.tolist() == run.predictions.subject.tolist()
     assert aligned.predictions.positive == "ALL"
     assert aligned.notes == ("subjects taken from a",)
+
+
+def _foldless(run, rows=slice(None)):
+    """The run as a file of another tool without a fold column tells it."""
+    predictions = run.predictions.take(np.arange(len(run.predictions))[rows])
+    zeros = np.zeros(len(predictions))
+    return Run("theirs", replace(predictions, fold=zeros, repeat=zeros))
+
+
+def test_a_file_without_folds_takes_them_from_the_others_and_says_so(two):
+    run = two("a")
+    ours, theirs = align([run, _foldless(run, slice(None, None, -1))])
+    assert theirs.predictions.digest == ours.predictions.digest == run.predictions.digest
+    assert theirs.notes == ("folds not stated; taken from the other runs",)
+    first, second = align([_foldless(run), run])
+    assert np.array_equal(first.predictions.fold, run.predictions.fold)
+    assert (first.notes, second.notes) == (("folds not stated; taken from the other runs",), run.notes)
+
+
+def test_files_without_folds_are_compared_as_one_fold(two):
+    assert [one.notes for one in align([_foldless(two("a")), _foldless(two("b", gap=2.0))])] == [(), ()]
+
+
+def test_a_file_without_folds_has_none_to_take_from_several_repeats(two):
+    run = two("a")
+    again = replace(run.predictions, repeat=np.ones(48))
+    twice = replace(run, predictions=run.predictions.concatenate([run.predictions, again]))
+    for runs in ([twice, _foldless(run)], [_foldless(run), twice]):
+        with pytest.raises(ComparisonError, match=r"differ in repeats.*'theirs' has no fold column"):
+            align(runs)
+
+
+def test_other_samples_are_told_before_lacking_folds(two):
+    with pytest.raises(ComparisonError, match=r"2 sample\(s\) only in 'a'"):
+        align([two("a"), _foldless(two("a"), slice(2, None))])
 
 
 def test_equal_names_are_told_apart(two):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from leukfeat.errors import UnknownNameError
-from leukfeat.evaluation.metrics import METRICS, score
+from leukfeat.evaluation.metrics import METRICS, score, score_by_fold
 from leukfeat.evaluation.runs import Run
 from leukfeat.reports.comparison import compare
 
@@ -77,6 +77,41 @@ def test_the_words_stay_on_every_output(four, words, tmp_path):
         assert words.replace("(", "").replace(")", "") in text.replace("(", "").replace(")", ""), output
 
 
+@pytest.mark.parametrize("words", WORDS)
+def test_the_words_stay_on_every_file(four, words, tmp_path):
+    # a table or a figure is mailed without its page
+    written = compare([four]).save(tmp_path)
+    for name in ("by-cell", "by-subject", "folds", "confusion", "cost"):
+        with (tmp_path / f"{name}.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert list(rows[0])[-1] == "notes"
+        assert all(words in row["notes"].split("; ") for row in rows), name
+    figures = [path for path in written if path.suffix == ".svg"]
+    assert len(figures) == 2
+    for path in figures:
+        texts = [node.text or "" for node in ElementTree.parse(path).iter() if node.tag.endswith("}text")]
+        assert words in " ".join(texts), path.name
+
+
+def test_rows_and_figures_carry_the_words_of_their_own_runs(two, tmp_path):
+    noted = replace(two("b"), notes=("what these weights were trained on is unknown",))
+    comparison = compare([two("a"), noted])
+    comparison.save(tmp_path)
+    with (tmp_path / "by-cell.csv").open(newline="") as stream:
+        assert {row["run"]: row["notes"] for row in csv.DictReader(stream)} == {
+            "a": "",
+            "b": "what these weights were trained on is unknown",
+        }
+    assert "is unknown (b)" in " ".join(ElementTree.fromstring(comparison.figures["roc"]).itertext())
+
+
+def test_a_report_does_not_take_the_place_of_a_manifest(two, tmp_path):
+    # "leukfeat compare -o ." beside the user's cells.csv
+    (tmp_path / "cells.csv").write_text("path,label,subject\n")
+    compare([two()]).save(tmp_path)
+    assert (tmp_path / "cells.csv").read_text() == "path,label,subject\n"
+
+
 def test_words_about_some_runs_name_them(two):
     noted = replace(two("b"), notes=("what these weights were trained on is unknown",))
     assert [str(note) for note in compare([two("a"), noted]).notes] == [
@@ -87,6 +122,47 @@ def test_words_about_some_runs_name_them(two):
 def test_the_same_test_images_with_other_training_images_are_told(two):
     other = replace(two("b"), split={**two("b").split, "digest": "d" * 64})
     assert any("not trained on the same" in note.words for note in compare([two("a"), other]).notes)
+
+
+def test_runs_of_different_manifests_are_told(two):
+    # equal sample names may be other images or stand in other linked groups
+    other = replace(two("b"), data={**two("b").data, "digest": "d" * 64})
+    (note,) = compare([two("a"), other, replace(two("c"), data={})]).notes
+    assert note.words.startswith("the manifests differ: aaaaaaaaaaaa of a; dddddddddddd of b")
+    assert compare([two("a"), two("b")]).notes == ()
+
+
+def test_the_spread_over_folds_is_that_of_the_single_folds(two, tmp_path):
+    run = two()
+    found = [scores["auroc"].value for scores in score_by_fold(run.predictions, ["auroc"]).values()]
+    compare([run]).to_csv(tmp_path)
+    with (tmp_path / "folds.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (int(row["folds"]), float(row["lowest"]), float(row["highest"])) == (3, min(found), max(found))
+    assert min(found) < max(found)
+    assert "AUROC over cells in single folds" in _Page(compare([run]).to_html(tmp_path / "r.html").read_text()).text
+
+
+def test_folds_of_one_class_are_left_out_of_the_spread_and_counted(two):
+    # with leave-one-subject-out every fold has one class, and that is no failure
+    run = two()
+    only = run.predictions.fold == 0
+    y = np.where(only, "ALL", run.predictions.y_true)
+    (row,) = compare([two(y_true=y)]).tables["folds"].rows
+    assert row[1] == 2
+    assert row[2].defined
+    (row,) = compare([two(y_true=np.full(48, "ALL"))]).tables["folds"].rows
+    assert row[1] == 0
+    assert row[2].reason == row[3].reason == "one class only"
+
+
+def test_declared_groups_are_not_called_subjects(two):
+    run = two()
+    nobody = replace(run, predictions=replace(run.predictions, subject=np.full(48, "unknown")))
+    text = compare([nobody]).to_markdown()
+    assert "declared groups are never divided" in text
+    assert "subjects are never divided" not in text
+    assert "linked subjects are never divided" in compare([run]).to_markdown()
 
 
 def test_several_classes_name_their_averaging_everywhere(four, tmp_path):
@@ -108,7 +184,7 @@ def test_save_writes_what_it_says(two, tmp_path):
     assert {path.name for path in written} == {path.name for path in (tmp_path / "report").iterdir()}
     assert {path.name for path in written} == {
         *("report.html", "report.md", "roc.svg", "confusion.svg", "subject-accuracy.svg"),
-        *("cohort.csv", "cells.csv", "subjects.csv", "per-subject.csv", "confusion.csv", "cost.csv"),
+        *("cohort.csv", "by-cell.csv", "by-subject.csv", "folds.csv", "per-subject.csv", "confusion.csv", "cost.csv"),
     }
 
 
@@ -120,7 +196,7 @@ def test_the_same_comparison_is_the_same_page(two, tmp_path):
 def test_csv_numbers_are_exact(two, tmp_path):
     run = two()
     compare([run]).to_csv(tmp_path)
-    with (tmp_path / "cells.csv").open(newline="") as stream:
+    with (tmp_path / "by-cell.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert {name: float(row[METRICS[name].title]) for name in METRICS} == {
         name: one.value for name, one in score(run.predictions).items()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
-from leukfeat.reports.figures import draw_roc, draw_subjects
+from leukfeat.reports.contents import Note
+from leukfeat.reports.figures import draw, draw_roc, draw_subjects
 
 
 def test_no_two_of_twenty_runs_look_alike(two):
@@ -35,3 +39,41 @@ def test_labels_of_many_subjects_do_not_overlap(two):
         text.get_window_extent().x0 >= 0 and text.get_window_extent().x1 <= width
         for text in figure.legends[0].get_texts()
     )
+
+
+def test_names_in_any_script_are_drawn_without_a_warning(two):
+    # the text stays text, so the reader's browser chooses a font that has these signs; pytest makes warnings errors
+    run = two("白血病細胞")
+    predictions = replace(
+        run.predictions,
+        y_true=np.char.replace(run.predictions.y_true, "HEM", "정상"),
+        classes=("ALL", "정상"),
+    )
+    assert "白血病細胞" in draw([replace(run, predictions=predictions)])["roc"]
+
+
+def test_other_warnings_of_drawing_are_heard(two, monkeypatch):
+    monkeypatch.setattr("leukfeat.reports.figures.draw_roc", lambda _: warnings.warn("something else", stacklevel=1))
+    with pytest.raises(UserWarning, match="something else"):
+        draw([two()])
+
+
+def test_notes_stand_below_the_drawing_and_inside_the_figure(two):
+    notes = [Note("many words of a note " * 9, ("a very long name of a run " * 5, "b")), Note("標" * 200)]
+    run = two()
+    for name, svg in draw([run], notes).items():
+        texts = [node for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("}text")]
+        footer = [node for node in texts if "6.5px" in node.get("style")]
+        words = " ".join(node.text for node in footer)
+        assert words.count("words of") >= 8, name
+        assert words.count("標") == 200, name
+        assert "and 1 more)" in words, name
+        _, _, width, height = map(float, ElementTree.fromstring(svg).get("viewBox").split())
+        bare = float(ElementTree.fromstring(draw([run])[name]).get("viewBox").split()[3])
+        assert all(bare < float(node.get("y")) < height for node in footer), name
+        # a sign of this font is at most half its size wide on average, an East Asian one as wide as its size
+        assert all(6.5 * sum(1 if sign == "標" else 0.55 for sign in node.text) < width for node in footer), name
+
+
+def test_a_figure_without_notes_has_no_footer(two):
+    assert "6.5px" not in draw([two()])["roc"]
