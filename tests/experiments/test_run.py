@@ -192,10 +192,10 @@ def test_a_run_says_which_weights_and_inputs_made_its_features(recipe: Any) -> N
     (folder,), _ = _told(recipe(backbone=spec), n_jobs=1)
     folds = Run.load(folder).folds
     inputs = [fold["features"]["inputs"] for fold in folds]
-    assert len({str(found["mean"]) for found in inputs}) == len(folds), "each fold learned its own"
+    assert len({str(found["inputs"]["mean"]) for found in inputs}) == len(folds), "each fold learned its own"
     assert all(len(found["weights_sha256"]) == 64 for found in inputs)
     kept = load_bundle(folder / "model").facts["fit"]["features"]["inputs"]
-    assert isinstance(kept["mean"], list)
+    assert isinstance(kept["inputs"]["mean"], list)
 
 
 def test_overwriting_keeps_the_finished_run_until_the_new_one_is_whole(
