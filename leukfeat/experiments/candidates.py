@@ -158,7 +158,9 @@ class HeadOnFeatures:
         if len(fold.validation):
             position = np.arange(len(learn))
             head.set_params(inner_folds=[(position[: len(fold.train)], position[len(fold.train) :])])
-        head.fit(X, label[learn], groups=group[learn])
+        # a split by image shares subjects between training and validation and says so; the head cannot keep them apart
+        shared = len(np.intersect1d(group[fold.train], group[fold.validation])) > 0
+        head.fit(X, label[learn], groups=None if shared else group[learn])
         facts = {**self._facts(head, X), "features": _short(features.provenance)}
         return FittedHead(head, features, features.seen, facts)
 

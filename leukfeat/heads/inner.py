@@ -211,7 +211,9 @@ class InnerFits:
         reduction = params["reduction"]
         kind = reduction.partition("-")[0]
         size = reduction_size(reduction)
-        largest = {**params, "reduction": self._largest.get(kind, reduction)}
+        searched = self._largest.get(kind, reduction)
+        # a reduction that the user fixed may be larger than any that is searched
+        largest = {**params, "reduction": max(searched, reduction, key=lambda name: reduction_size(name) or 0)}
         scaling = params.get("scaling")
         scaled = self._keep((number, scaling), lambda: self._scaled(self.folds[number], params))
         if size is None:

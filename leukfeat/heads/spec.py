@@ -166,7 +166,7 @@ class HeadSpec:
         kept: list[Dimension] = []
         for dimension in self.space:
             if dimension.name == REDUCTION.name and isinstance(dimension, Choice):
-                values = tuple(v for v in dimension.values if _fits(v, largest_reduction, n_features))
+                values = tuple(v for v in dimension.values if fits(v, largest_reduction, n_features))
                 default = dimension.default if dimension.default in values else values[0]
                 kept.append(Choice(dimension.name, values, default))
             else:
@@ -221,7 +221,8 @@ def reduction_size(reduction: str) -> int | None:
     return None if kind == "none" else int(size)
 
 
-def _fits(reduction: str, largest: int, n_features: int) -> bool:
+def fits(reduction: str, largest: int, n_features: int) -> bool:
+    """Whether a reduction can be learned: fewer columns than there are, principal components fewer than ``largest``."""
     size = reduction_size(reduction)
     if size is None:
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ def _run_trial(
     try:
         params = {dimension.name: dimension.suggest(trial) for dimension in space}
         for step, (score, used) in enumerate(judge({**params, **fixed})):
+            if not math.isfinite(score):
+                raise HeadError(f"inner fold {step}: the metric is {score} for {params}; it cannot guide the tuning")
             found.append(score)
             rounds += [] if used is None else [used]
             trial.report(float(np.mean(found)), step)

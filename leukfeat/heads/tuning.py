@@ -23,7 +23,7 @@ from leukfeat.heads.catalog import find_head
 from leukfeat.heads.inner import InnerFits, Table, given_pairs, grouped_pairs, inner_folds
 from leukfeat.heads.pipeline import Splits, assemble, calibrated, unfinished_fits_allowed
 from leukfeat.heads.scoring import find_metric
-from leukfeat.heads.spec import Frame, HeadSpec
+from leukfeat.heads.spec import Frame, HeadSpec, fits
 from leukfeat.heads.storage import without_password
 from leukfeat.heads.study import StudyPlan, best_of, search
 from leukfeat.heads.weights import balanced_weights
@@ -158,11 +158,16 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             folds = inner_folds(table, pairs, stops_early=stops_early, seed=fold_seed)
             self.n_inner_folds_ = len(folds)
             largest = min(*(len(fold.fit) for fold in folds), len(table.y) // 2)
+            if not fits(fixed.get("reduction", "none"), largest, table.X.shape[1]):
+                raise HeadError(
+                    f"reduction {fixed['reduction']!r} is given, but the smallest inner fold has {largest} rows and"
+                    f" there are {table.X.shape[1]} features; give a smaller one, or leave it to the search"
+                )
             space = tuple(d for d in spec.space_for(largest, table.X.shape[1]) if d.name not in fixed)
             if self.n_trials:
-                fits = InnerFits(spec, table, folds, metric, largest_reduction=largest, seed=model_seed)
+                inner = InnerFits(spec, table, folds, metric, largest_reduction=largest, seed=model_seed)
                 plan = self._study_plan(table, pairs, seed, search_seed, metric.greater_is_better)
-                self.trials_ = search(fits.judge, space, fixed, plan)
+                self.trials_ = search(inner.judge, space, fixed, plan)
                 best = best_of(self.trials_, greater_is_better=metric.greater_is_better)
                 self.best_params_ = dict(best["params"])
                 self.best_score_ = best["value"]
@@ -242,7 +247,14 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         for array in (table.X, table.y, table.groups, *(part for pair in pairs for part in pair)):
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
-        settings = [_SCHEMA, self.head, self.metric_, seed, dict(self.params or {}), list(table.classes)]
+        settings = [
+            _SCHEMA,
+            find_head(self.head).implementation,
+            self.metric_,
+            seed,
+            dict(self.params or {}),
+            list(table.classes),
+        ]
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         name = self.study_name or f"{self.head}-{digest.hexdigest()[:12]}"
         return StudyPlan(

@@ -81,7 +81,7 @@ def _distinguished(runs: Sequence[Run]) -> list[Run]:
 
 
 def _states_no_folds(run: Run) -> bool:
-    """Whether a run tells nothing of folds: no record of a split, and one fold number throughout."""
+    """Whether a run tells nothing of folds: no record of a split, and one fold number for all rows."""
     return not run.split and len(np.unique(run.predictions.fold)) == 1
 
 
@@ -98,8 +98,9 @@ def _with_folds(runs: Sequence[Run]) -> list[Run]:
     told = []
     for run in runs:
         samples = run.predictions.sample.tolist()
-        once = len(samples) == len(known) == len(row_of) and row_of.keys() == set(samples)
-        if once and _states_no_folds(run):
+        repeats = {*run.predictions.repeat.tolist()}, {*known.repeat.tolist()}
+        alike = all(len(numbers) == 1 for numbers in repeats) and row_of.keys() == set(samples)
+        if alike and _states_no_folds(run):
             rows = np.array([row_of[sample] for sample in samples])
             taken = replace(run.predictions, repeat=known.repeat[rows], fold=known.fold[rows])
             if taken.digest != run.predictions.digest:

@@ -121,6 +121,13 @@ def test_a_holdout_validates_on_its_validation_part(recipe: Any) -> None:
     assert done.folds[0]["n_train"] > 24, "the final fit takes training and validation rows together"
 
 
+def test_a_holdout_by_image_validates_though_subjects_are_shared(recipe: Any) -> None:
+    """As the papers do: declared by the split, said on every output, and not refused halfway."""
+    (folder,), lines = _told(recipe(split={"kind": "per-image-holdout", "fractions": "60/20/20"}), n_jobs=1)
+    assert any("image-level: optimistic" in note for note in Run.load(folder).notes)
+    assert any("image-level: optimistic" in line for line in lines)
+
+
 def test_missing_images_stop_a_run_unless_they_are_accepted(recipe: Any, cells: Any, tmp_path: Path) -> None:
     manifest = cells.save(cells.root / "broken.csv")
     broken = cells.root / cells.path[5]

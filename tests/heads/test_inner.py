@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from leukfeat.errors import HeadError
-from leukfeat.heads import inner, reduction
+from leukfeat.heads import inner
+from leukfeat.heads import reduction as reductions
 from leukfeat.heads.catalog import HEADS
 from leukfeat.heads.inner import InnerFits, Table, given_pairs, grouped_pairs, inner_folds
 from leukfeat.heads.pipeline import assemble
@@ -171,7 +172,7 @@ def test_given_folds_need_every_class_to_learn_and_two_to_judge(cells) -> None:
 
 def _use_small_reductions(monkeypatch, head: str = "svm") -> None:
     """The reductions of the catalogue are too large for small tables, and so is their forest."""
-    monkeypatch.setattr(reduction, "_TREES", 20)
+    monkeypatch.setattr(reductions, "_TREES", 20)
     small = Choice("reduction", SPACE_SIZES, "none")
     space = tuple(small if d.name == "reduction" else d for d in HEADS[head].space)
     assert all(isinstance(d, Choice | Number) for d in space)

@@ -119,6 +119,14 @@ def test_a_file_without_folds_takes_them_from_the_others_and_says_so(two):
     assert (first.notes, second.notes) == (("folds not stated; taken from the other runs",), run.notes)
 
 
+def test_a_recorded_split_of_one_fold_is_not_a_lacking_column(two):
+    # its folds are known and others, so what it was trained on differs too
+    run = two("a")
+    single = replace(_foldless(run), name="b", split=run.split)
+    with pytest.raises(ComparisonError, match="32 of 48 rows were tested in another fold"):
+        align([run, single])
+
+
 def test_files_without_folds_are_compared_as_one_fold(two):
     assert [one.notes for one in align([_foldless(two("a")), _foldless(two("b", gap=2.0))])] == [(), ()]
 
@@ -130,11 +138,18 @@ def test_a_file_without_folds_has_none_to_take_from_several_repeats(two):
     for runs in ([twice, _foldless(run)], [_foldless(run), twice]):
         with pytest.raises(ComparisonError, match=r"differ in repeats.*'theirs' has no fold column"):
             align(runs)
+    repeated = Run("theirs", replace(twice.predictions, fold=np.zeros(96)))
+    with pytest.raises(ComparisonError, match=r"tested in another fold.*'theirs' has no fold column"):
+        align([twice, repeated])
 
 
 def test_other_samples_are_told_before_lacking_folds(two):
+    run = two("a")
     with pytest.raises(ComparisonError, match=r"2 sample\(s\) only in 'a'"):
-        align([two("a"), _foldless(two("a"), slice(2, None))])
+        align([run, _foldless(run, slice(2, None))])
+    fewer = replace(run, predictions=run.predictions.take(np.arange(2, 48)))
+    with pytest.raises(ComparisonError, match=r"2 sample\(s\) only in 'theirs'"):
+        align([fewer, _foldless(run)])
 
 
 def test_equal_names_are_told_apart(two):
