@@ -12,10 +12,11 @@ from leukfeat.heads.spec import BALANCE, REDUCTION, Choice, Frame, HeadSpec, Num
 def _build_forest(params: Mapping[str, Any], frame: Frame) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
+    given = classifier_params(params)
     # Given in units of the square root of the number of features, so that it means the same after every reduction.
-    tried = round(params["max_features"] * math.sqrt(frame.n_features))
-    given = {**classifier_params(params), "max_features": max(1, min(frame.n_features, tried))}
-    return RandomForestClassifier(**given, n_jobs=1, random_state=frame.seed)
+    tried = round(given.pop("max_features_per_sqrt_d") * math.sqrt(frame.n_features))
+    max_features = max(1, min(frame.n_features, tried))
+    return RandomForestClassifier(**given, max_features=max_features, n_jobs=1, random_state=frame.seed)
 
 
 def _build_tree(params: Mapping[str, Any], frame: Frame) -> Any:
@@ -31,7 +32,7 @@ RANDOM_FOREST = HeadSpec(
         Number("n_estimators", 50, 250, default=150, whole=True),
         Number("max_depth", 4, 24, default=16, whole=True),
         Number("min_samples_leaf", 1, 10, default=1, log=True, whole=True),
-        Number("max_features", 0.5, 3.0, default=1.0, log=True),
+        Number("max_features_per_sqrt_d", 0.5, 3.0, default=1.0, log=True),
         REDUCTION,
         BALANCE,
     ),

@@ -15,7 +15,7 @@ def _build_svm(params: Mapping[str, Any], frame: Frame) -> Any:
     from sklearn.svm import SVC
 
     # Scaled features have variance 1 on average: squared distances are about 2 d, and gamma is in units of 1/d.
-    return SVC(C=params["C"], kernel="rbf", gamma=params["gamma"] / frame.n_features, cache_size=200)
+    return SVC(C=params["C"], kernel="rbf", gamma=params["gamma_times_d"] / frame.n_features, cache_size=200)
 
 
 def _build_knn(params: Mapping[str, Any], frame: Frame) -> Any:
@@ -30,7 +30,7 @@ SVM = HeadSpec(
     summary="support-vector machine with a Gaussian kernel, calibrated",
     space=(
         Number("C", 0.3, 300.0, default=10.0, log=True),
-        Number("gamma", 0.005, 1.0, default=0.1, log=True),
+        Number("gamma_times_d", 0.005, 1.0, default=0.1, log=True),
         _SCALING,
         REDUCTION,
         BALANCE,
