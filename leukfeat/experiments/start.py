@@ -109,7 +109,7 @@ def start(
                 name=json.dumps(_name_of(target)),
                 cells=CELLS_CSV,
                 split=_GROUPED.format(folds=_possible_folds(manifest))
-                if manifest.subjects_known or any(manifest.declared_group)
+                if manifest.groups_known
                 else _PER_IMAGE.format(warning=SUBJECTS_UNKNOWN),
             )
         )
