@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,13 +92,9 @@ def _write_many(root: Path, start: int) -> None:
 
 
 def test_many_writers_lose_nothing(store: FeatureStore) -> None:
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write_many, args=(store.root, 30 * number)) for number in range(3)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    command = [sys.executable, __file__, str(store.root)]  # this file is the writers' program too
+    writers = [subprocess.Popen([*command, str(30 * number)]) for number in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
     np.testing.assert_array_equal(store.open(KEY).read(digests(range(100))), vectors(range(100)))
     assert verify(store).problems == ()
 
@@ -202,3 +199,7 @@ def test_compact_deletes_nothing_where_a_part_is_damaged(store: FeatureStore) ->
     with pytest.raises(StoreError, match="checksum"):
         compact(store)
     assert len(parts.list_parts(store.folder(KEY))) == 2
+
+
+if __name__ == "__main__":
+    _write_many(Path(sys.argv[1]), int(sys.argv[2]))
