@@ -29,7 +29,7 @@ LAYERS = {
 
 # Where a heavy library may be imported at all.
 HOMES = {
-    "torch": {"backbones", "features.extraction", "experiments.doctor"},
+    "torch": {"backbones", "experiments.doctor"},
     "timm": {"backbones"},
     "torchvision": {"backbones"},
     "h5py": {"features"},
@@ -43,7 +43,7 @@ HOMES = {
     "jinja2": {"reports"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "joblib": {"experiments", "heads"},
+    "joblib": {"experiments"},
     "pydantic": {"experiments"},
     "yaml": {"experiments"},
     "PIL": {"data", "backbones.inputs"},

@@ -127,6 +127,15 @@ def test_input_statistics_are_those_of_the_training_images(tmp_path: Path) -> No
     assert everything.mean != learned.mean, "the statistics depend on which images are given"
 
 
+def test_a_storage_of_the_head_itself_is_used(tmp_path: Path) -> None:
+    """A study that the user asked to keep must not silently live in memory."""
+    manifest = _manifest()
+    head = TunedHead("logistic", n_trials=1, inner_folds=2, storage=str(tmp_path / "kept.journal"))
+    candidate = HeadOnFeatures((), head, features=_features(manifest))
+    candidate.fit(manifest, SplitPlan.grouped(manifest, 3).folds[0])
+    assert (tmp_path / "kept.journal").stat().st_size
+
+
 def test_a_foreign_encoder_is_called_unknown_in_the_run() -> None:
     manifest = _manifest()
     done = cross_validate(

@@ -62,7 +62,7 @@ class HeadOnFeatures:
     forwarding : Forwarding
         How missing features are computed.
     storage : str or None
-        Optuna storage shared by all studies: a journal file or a database URL.
+        Optuna storage shared by all studies: a journal file or a database URL; None takes the head's own.
     studies : path or None
         Where there is no ``storage``: folder for the journal of each fold's study, so that the same command continues
         a stopped one.
@@ -116,10 +116,10 @@ class HeadOnFeatures:
         MissingImagesError
             Images could not be read, and ``forwarding.skip_errors`` is not set.
         """
-        self._without_vectors(manifest)
+        self._refuse_missing_vectors(manifest)
         return self._readable(manifest).rows_for(manifest) >= 0
 
-    def _without_vectors(self, manifest: Manifest) -> None:
+    def _refuse_missing_vectors(self, manifest: Manifest) -> None:
         """Refuse given features that lack labelled samples, unless that was accepted."""
         if self.features is None or self.forwarding.skip_errors:
             return
@@ -166,9 +166,9 @@ class HeadOnFeatures:
 
     def fit_all(self, manifest: Manifest) -> FittedHead:
         """Tune and fit the head on every labelled row that has features: the model to keep."""
-        rows = np.flatnonzero(self.available(manifest) & np.isin(np.arange(len(manifest)), manifest.labelled))
+        rows = manifest.labelled[self.available(manifest)[manifest.labelled]]
         empty = np.array([], dtype=np.int64)
-        return replace(self).fit(manifest, Fold(0, -1, rows, empty, empty))
+        return self.fit(manifest, Fold(0, -1, rows, empty, empty))
 
     def _features_for(self, manifest: Manifest, learn: NDArray[np.int64]) -> Features:
         """The features a fold may use; input statistics that are learned are learned on its training images."""
@@ -213,7 +213,7 @@ class HeadOnFeatures:
         from sklearn.base import clone
 
         head: TunedHead = clone(self.head)
-        storage = self.storage
+        storage = self.storage or self.head.storage
         if storage is None and self.studies is not None:
             self.studies.mkdir(parents=True, exist_ok=True)
             storage = str(self.studies / f"{fold_name}.journal")
