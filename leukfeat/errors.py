@@ -12,6 +12,7 @@
     ├── SplitError (ValueError)          an impossible or unsound split
     ├── LeakageError (ValueError)        test data met training data
     ├── WeightsError (ValueError)        weights that cannot be had, or do not fit the architecture
+    ├── TrainingError (ValueError)       a network that cannot be trained on these rows, or not with these settings
     ├── StoreError (ValueError)          a feature store or feature file that cannot be trusted
     ├── HeadError (ValueError)           a classification head that cannot be fitted
     ├── PredictionsError (ValueError)    predictions that cannot be read or scored
@@ -115,6 +116,10 @@ class LeakageError(LeukfeatError, ValueError):
 
 class WeightsError(LeukfeatError, ValueError):
     """Weights that cannot be found, downloaded, or loaded into the architecture."""
+
+
+class TrainingError(LeukfeatError, ValueError):
+    """A network that cannot be trained: a class without images, a loss that is no number, too little memory."""
 
 
 class StoreError(LeukfeatError, ValueError):

@@ -39,6 +39,18 @@ def crossing_links(folds: Sequence[Fold], subject: Sequence[str], links: Sequenc
     ]
 
 
+def shared_with_test(fold: Fold, owner: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Owners with rows in the test part and in the training part, and those with rows in the test and validation part.
+
+    Parameters
+    ----------
+    fold, owner
+        As in :func:`crossing_owners`, of one fold.
+    """
+    train, validation, test = _sides(fold, owner)
+    return train & test, validation & test
+
+
 def _sides(fold: Fold, owner: Sequence[str]) -> list[set[str]]:
     parts: tuple[NDArray[np.int64], ...] = (fold.train, fold.validation, fold.test)
     return [{owner[row] for row in part} for part in parts]

@@ -36,6 +36,9 @@ def describe(manifest: Manifest) -> Iterator[str]:
         crossing = sum(len({manifest.official[row] for row in rows}) > 1 for rows in same.values())
         over = f", {crossing} of them across official parts" if any(manifest.official) else ""
         yield f"identical files: {len(same)} groups ({sum(map(len, same.values()))} files){over}"
+    if any(manifest.copy_of):
+        made = (label for label, original in zip(manifest.label, manifest.copy_of, strict=True) if original)
+        yield f"augmented copies of other images: {_tally(made)}"
     unread = sum(not digest for digest in manifest.sha256)
     if unread:
         yield f"not readable: {unread} files (no digest)"
@@ -51,6 +54,9 @@ def cautions(manifest: Manifest) -> tuple[str, ...]:
             found.append(f"{len(manifest.repeated)} groups of identical images")
     elif manifest.links:
         found.append(f"{len(manifest.links)} linked pair(s) of subject ids (they share identical images)")
+    copies = sum(bool(manifest.copy_of[row]) for row in manifest.labelled)
+    if copies:
+        found.append(f"{copies:,} of {len(manifest.labelled):,} labelled images are augmented copies of others")
     unchecked = sum(not manifest.sha256[row] for row in manifest.labelled)
     if unchecked:
         found.append(f"{unchecked} labelled images have no checksum: identical copies among them cannot be found")

@@ -32,6 +32,11 @@ class Fold:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
 
+    def among(self, usable: NDArray[np.bool_]) -> Fold:
+        """The fold without the rows that are not usable."""
+        parts = (part[usable[part]] for part in (self.train, self.validation, self.test))
+        return Fold(self.repeat, self.number, *parts)
+
 
 @dataclass(frozen=True)
 class _Groups:

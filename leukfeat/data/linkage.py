@@ -8,6 +8,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from leukfeat.data.words import UNKNOWN
+
 
 @dataclass(frozen=True, order=True)
 class Link:
@@ -89,3 +91,81 @@ def linked_groups(keys: Iterable[Sequence[Hashable]]) -> list[int]:
             parent[max(first, second)] = min(first, second)
     numbers: dict[int, int] = {}
     return [numbers.setdefault(root(row), len(numbers)) for row in range(len(parent))]
+
+
+def families(sample: Sequence[str], copy_of: Sequence[str], sha256: Sequence[str]) -> list[int]:
+    """Number the families of rows: an original, its augmented copies, and whatever is byte-identical to one of them.
+
+    Parameters
+    ----------
+    sample, copy_of, sha256 : sequence of str
+        Id of each row, of its original (empty where it is one itself), and digest. An original need not be there:
+        its copies are still siblings.
+
+    Returns
+    -------
+    list of int
+        Family of each row, numbered by first appearance.
+
+    Examples
+    --------
+    >>> families(["a", "b", "c", "d"], ["", "a", "z", "z"], ["", "", "", ""])
+    [0, 0, 1, 1]
+    """
+    return linked_groups(
+        [("family", original or name), *([("image", digest)] if digest else [])]
+        for name, original, digest in zip(sample, copy_of, sha256, strict=True)
+    )
+
+
+def group_names(
+    sample: Sequence[str],
+    subject: Sequence[str],
+    sha256: Sequence[str],
+    declared: Sequence[str],
+    copy_of: Sequence[str],
+) -> tuple[str, ...]:
+    """Name the linked group of each row: one with rows of the same subject, image, declared group or original.
+
+    Parameters
+    ----------
+    sample, subject, sha256, declared, copy_of : sequence of str
+        Columns of a manifest. Subjects that differ only in upper and lower case are one (C-NMC writes ``h3`` and
+        ``H3``); the subject ``"unknown"`` joins nobody.
+
+    Returns
+    -------
+    tuple of str
+        A group is called by its subjects (``20+21``), by its declared name, or, where neither is known, by its first
+        sample.
+    """
+    keys = [
+        [
+            key
+            for key in (
+                ("subject", subject_id.casefold() if subject_id != UNKNOWN else ""),
+                ("image", digest),
+                ("declared", declared_group),
+                ("family", original or name),
+            )
+            if key[1]
+        ]
+        for name, subject_id, digest, declared_group, original in zip(
+            sample, subject, sha256, declared, copy_of, strict=True
+        )
+    ]
+    number = linked_groups(keys)
+    members: dict[int, set[str]] = {}
+    named: dict[int, set[str]] = {}
+    first: dict[int, str] = {}
+    for row, group in enumerate(number):
+        first.setdefault(group, sample[row])
+        if subject[row] not in ("", UNKNOWN):
+            members.setdefault(group, set()).add(subject[row])
+        elif declared[row]:
+            named.setdefault(group, set()).add(declared[row])
+    names = {
+        group: "+".join(sorted(members.get(group) or named.get(group) or {name}, key=natural))
+        for group, name in first.items()
+    }
+    return tuple(names[group] for group in number)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from leukfeat.data.description import describe
 from leukfeat.data.hashing import HashMemo, Progress
-from leukfeat.data.linkage import Link, linked_groups, links, natural, repeated
+from leukfeat.data.linkage import Link, group_names, links, repeated
 from leukfeat.data.listing import Tree
 from leukfeat.data.reading import CELLS_CSV, columns_of_csv, columns_of_tree, is_checksum_list
 from leukfeat.data.words import SUBJECTS_UNKNOWN, UNKNOWN
@@ -25,6 +25,7 @@ from leukfeat.textfiles import write_csv
 __all__ = ["SUBJECTS_UNKNOWN", "Manifest"]
 
 _REQUIRED = ("sample", "path", "label", "subject", "sha256")
+_OPTIONAL = ("official", "site", "declared_group", "copy_of")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,9 @@ class Manifest:
     official, site, declared_group : tuple of str
         Part of the official split, recording site, and groups the user wants kept together; empty strings where
         nothing is stated.
+    copy_of : tuple of str
+        The sample that a row's image is an augmented copy of, made before splitting (see
+        :mod:`leukfeat.data.copies`); empty strings for images that are none.
     positive : str or None
         The class that counts as positive. It is stated, never derived.
     root : Path
@@ -58,7 +62,7 @@ class Manifest:
     ------
     ManifestError
         Columns of different length, a sample twice, a labelled row without a subject, ``unknown`` beside known
-        subjects, or identical images under different labels.
+        subjects, identical images under different labels, or a copy that is no copy of an original.
     UsageError
         A positive class that is none of several labels.
     """
@@ -71,16 +75,17 @@ class Manifest:
     official: tuple[str, ...] = ()
     site: tuple[str, ...] = ()
     declared_group: tuple[str, ...] = ()
+    copy_of: tuple[str, ...] = ()
     positive: str | None = None
     root: Path = Path()
     dataset: str = "cells"
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("official", "site", "declared_group"):
+        for name in _OPTIONAL:
             if not getattr(self, name):
                 object.__setattr__(self, name, ("",) * len(self.sample))
-        for name in (*_REQUIRED[1:], "official", "site", "declared_group"):
+        for name in (*_REQUIRED[1:], *_OPTIONAL):
             if len(getattr(self, name)) != len(self.sample):
                 raise ManifestError(
                     f"{self.dataset}: column {name} has {len(getattr(self, name))} rows, sample has {len(self.sample)}"
@@ -88,6 +93,7 @@ class Manifest:
         self._check_samples()
         self._check_subjects()
         self._check_labels()
+        self._check_copies()
 
     def _check_samples(self) -> None:
         if not self.sample:
@@ -136,6 +142,20 @@ class Manifest:
                 f"{self.dataset}: positive class {self.positive!r} is not a label; labels: {', '.join(self.classes)}"
             )
 
+    def _check_copies(self) -> None:
+        row_of = {sample: row for row, sample in enumerate(self.sample)}
+        for row, name in enumerate(self.copy_of):
+            original = row_of.get(name)  # it need not be there, as in some rows taken from a larger manifest
+            if not name or original is None:
+                continue
+            where = f"{self.dataset} row {row + 2} ({self.sample[row]}): copy_of {name!r}"
+            if self.copy_of[original]:
+                raise ManifestError(
+                    f"{where} is {'the row' if original == row else 'a copy'} itself; name the original"
+                )
+            if (self.label[row], self.subject[row]) != (self.label[original], self.subject[original]):
+                raise ManifestError(f"{where} has another label or subject; a copy has those of its original")
+
     # ------------------------------------------------------------------ what the columns say together
 
     def __len__(self) -> int:
@@ -171,36 +191,9 @@ class Manifest:
     def group(self) -> tuple[str, ...]:
         """Linked group of each row: rows that share a subject, an identical image or a declared group.
 
-        Ids that differ only in upper and lower case are kept together (C-NMC writes ``h3`` and ``H3``). A group is
-        called by its subjects (``20+21``), by its declared name, or, where neither is known, by its first sample.
+        An augmented copy shares the group of its original. See :func:`leukfeat.data.linkage.group_names`.
         """
-        keys = [
-            [
-                key
-                for key in (
-                    ("subject", subject.casefold() if subject != UNKNOWN else ""),
-                    ("image", digest),
-                    ("declared", declared),
-                )
-                if key[1]
-            ]
-            for subject, digest, declared in zip(self.subject, self.sha256, self.declared_group, strict=True)
-        ]
-        number = linked_groups(keys)
-        members: dict[int, set[str]] = {}
-        named: dict[int, set[str]] = {}
-        first: dict[int, str] = {}
-        for row, group in enumerate(number):
-            first.setdefault(group, self.sample[row])
-            if self.subject[row] not in ("", UNKNOWN):
-                members.setdefault(group, set()).add(self.subject[row])
-            elif self.declared_group[row]:
-                named.setdefault(group, set()).add(self.declared_group[row])
-        names = {
-            group: "+".join(sorted(members.get(group) or named.get(group) or {sample}, key=natural))
-            for group, sample in first.items()
-        }
-        return tuple(names[group] for group in number)
+        return group_names(self.sample, self.subject, self.sha256, self.declared_group, self.copy_of)
 
     @cached_property
     def digest(self) -> str:
@@ -208,6 +201,8 @@ class Manifest:
         seal = hashlib.sha256(repr(self.positive).encode())
         for row in zip(self.sample, self.label, self.subject, self.group, self.sha256, self.official, strict=True):
             seal.update("\x1f".join(row).encode() + b"\x1e")
+        if any(self.copy_of):
+            seal.update("\x1f".join(self.copy_of).encode())
         return seal.hexdigest()
 
     def file(self, row: int) -> Path:
@@ -219,7 +214,7 @@ class Manifest:
         kept = [int(row) for row in rows]
         columns = {
             name: tuple(getattr(self, name)[row] for row in kept)
-            for name in ("sample", "path", "label", "subject", "sha256", "official", "site")
+            for name in ("sample", "path", "label", "subject", "sha256", "official", "site", "copy_of")
         }
         group = tuple(self.binding_group[row] for row in kept)
         return replace(self, **columns, declared_group=group)  # type: ignore[arg-type]
@@ -321,7 +316,7 @@ class Manifest:
         }
         if any(self.binding_group):
             columns["group"] = self.group if self.subjects_known else self.binding_group
-        columns |= {name: getattr(self, name) for name in ("official", "site") if any(getattr(self, name))}
+        columns |= {name: getattr(self, name) for name in ("official", "site", "copy_of") if any(getattr(self, name))}
         if self.positive is not None:
             columns["positive"] = [str(int(label == self.positive)) if label else "" for label in self.label]
         return write_csv(file, [tuple(columns), *zip(*columns.values(), strict=True)])

@@ -17,7 +17,7 @@ from leukfeat.data.words import UNKNOWN
 from leukfeat.errors import ManifestError, UnknownNameError, UsageError
 
 CELLS_CSV = "cells.csv"  # the manifest that a folder may hold
-COLUMNS = ("sample", "path", "label", "subject", "sha256", "group", "official", "site", "positive")
+COLUMNS = ("sample", "path", "label", "subject", "sha256", "group", "official", "site", "copy_of", "positive")
 
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of nothing
 _SHOWN = 50  # names left out for one reason that are spelled out
@@ -34,6 +34,7 @@ class Columns(TypedDict):
     official: tuple[str, ...]
     site: tuple[str, ...]
     declared_group: tuple[str, ...]
+    copy_of: tuple[str, ...]
     positive: str | None
     root: Path
     dataset: str
@@ -106,6 +107,7 @@ def columns_of_csv(
         official=column["official"],
         site=column["site"],
         declared_group=column["group"],
+        copy_of=column["copy_of"],
         positive=_positive_of(file, label, column["positive"]),
         root=file.parent,
         dataset=str(file),
@@ -163,6 +165,7 @@ def columns_of_tree(
         official=tuple(entry.official for entry in listing.entries),
         site=tuple(entry.site for entry in listing.entries),
         declared_group=(),
+        copy_of=(),
         positive=listing.positive,
         root=tree.root,
         dataset=listing.dataset,

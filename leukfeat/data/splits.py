@@ -12,19 +12,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from leukfeat.data.crossing import crossing_links, crossing_owners
+from leukfeat.data import drawn, shipped
+from leukfeat.data.copies import leak_of_copies
+from leukfeat.data.crossing import crossing_links, crossing_owners, shared_with_test
 from leukfeat.data.description import cautions
-from leukfeat.data.folds import Fold, grouped_folds, grouped_parts
+from leukfeat.data.folds import Fold
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splitfiles import fold_columns, read_folds, write_folds
 from leukfeat.data.words import IMAGE_LEVEL, protection_in_words
-from leukfeat.errors import SplitError, UsageError
+from leukfeat.errors import SplitError
 
 __all__ = ["Fold", "Protection", "SplitPlan"]
 
 Protection = Literal["linked-subject", "subject", "none"]
-
-_NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +38,13 @@ class SplitPlan:
     folds : tuple of Fold
         In order of repeat and number.
     kind : str
-        How it was made: ``grouped``, ``official``, ``holdout``, ``fixed-test``, ``per-image`` or ``file``.
+        How it was made: ``grouped``, ``official``, ``holdout``, ``reserved``, ``fixed-test``, ``per-image`` or
+        ``file``.
     protection : ``"linked-subject"``, ``"subject"`` or ``"none"``
         What never stands on two sides of a fold.
     notes : tuple of str
-        What a reader of any result has to know about this split.
+        What a reader of any result has to know about this split. Where augmented copies cross, that comes first,
+        whoever made the folds.
 
     Raises
     ------
@@ -86,6 +88,8 @@ class SplitPlan:
                     f"{where}: {len(shared)} {self.protection} group(s) stand on two sides, e.g. {shared[0]!r};"
                     " a grouped split keeps them whole"
                 )
+        leak = leak_of_copies(self.manifest, self.folds)
+        object.__setattr__(self, "notes", tuple(dict.fromkeys((*leak, *self.notes))))
 
     # ------------------------------------------------------------------ ways to make one
 
@@ -98,25 +102,14 @@ class SplitPlan:
         SplitError
             Subjects are unknown and nothing else groups the images, or a class has fewer groups than folds.
         """
-        _needs_groups(manifest, "grouped")
-        return cls(
-            manifest,
-            tuple(_cross_validation(manifest, n_folds, n_repeats, seed, per_image=False)),
-            "grouped",
-            "linked-subject",
-            cautions(manifest),
-        )
+        folds = drawn.cross_validation(manifest, n_folds, n_repeats, seed, per_image=False)
+        return cls(manifest, folds, "grouped", "linked-subject", cautions(manifest))
 
     @classmethod
     def per_image(cls, manifest: Manifest, n_folds: int = 5, n_repeats: int = 1, seed: int = 0) -> SplitPlan:
         """Cross-validation that ignores subjects, as many papers do: only to reproduce them."""
-        return cls(
-            manifest,
-            tuple(_cross_validation(manifest, n_folds, n_repeats, seed, per_image=True)),
-            "per-image",
-            "none",
-            (IMAGE_LEVEL, *cautions(manifest)),
-        )
+        folds = drawn.cross_validation(manifest, n_folds, n_repeats, seed, per_image=True)
+        return cls(manifest, folds, "per-image", "none", (IMAGE_LEVEL, *cautions(manifest)))
 
     @classmethod
     def holdout(
@@ -142,30 +135,51 @@ class SplitPlan:
         SplitError
             A class has too few groups to stand in every part.
         """
-        shares = np.asarray(fractions, dtype=float)
-        if shares.shape != (3,) or not np.isfinite(shares).all() or (shares < 0).any() or not shares[0] * shares[2]:
-            raise UsageError(
-                f"--fractions {'/'.join(f'{f:g}' for f in fractions)}: give train/validation/test such as 60/20/20"
-            )
-        if not per_image:
-            _needs_groups(manifest, "holdout")
-        rows, label = _labelled(manifest)
-        groups, unit = _groups_of(manifest, rows, per_image=per_image)
-        folds = []
-        for repeat, own_seed in _seeds(seed, n_repeats):
-            try:
-                part = grouped_parts(label, groups, shares.tolist(), own_seed, unit=unit)
-            except SplitError as error:
-                raise SplitError(f"{manifest.dataset}: {error}") from None
-            folds.append(Fold(repeat, 0, rows[part == 0], rows[part == 1], rows[part == 2]))
-        notes = cautions(manifest)
-        return cls(
-            manifest,
-            tuple(folds),
-            "holdout",
-            "none" if per_image else "linked-subject",
-            (IMAGE_LEVEL, *notes) if per_image else notes,
-        )
+        folds = drawn.holdout(manifest, fractions, n_repeats, seed, per_image=per_image)
+        if per_image:
+            return cls(manifest, folds, "holdout", "none", (IMAGE_LEVEL, *cautions(manifest)))
+        return cls(manifest, folds, "holdout", "linked-subject", cautions(manifest))
+
+    @classmethod
+    def reserved(
+        cls,
+        manifest: Manifest,
+        n_folds: int = 7,
+        seed: int = 0,
+        train: drawn.TrainsOn = "rest",
+        validation: float = 0.2,
+    ) -> SplitPlan:
+        """Grouped folds of which the last is always the test part; every other one makes a fold of the plan.
+
+        A sample of the test part is tested in every fold of the plan, so each is a repeat of its own, and results
+        are means over the ``n_folds - 1`` models.
+
+        Parameters
+        ----------
+        n_folds : int
+            Folds that the linked subjects are dealt into, the reserved one included.
+        seed : int
+            Seeds the dealing.
+        train : ``"rest"`` or ``"one"``
+            ``"rest"``: fold k is the validation part, all others but the reserved one are the training part.
+            ``"one"``: fold k alone is trained on.
+        validation : float
+            Share of the one fold's subjects that are its validation part; not used with ``"rest"``.
+
+        Raises
+        ------
+        SplitError
+            Subjects are unknown and nothing else groups the images, or a class has too few groups.
+
+        References
+        ----------
+        Both readings of the seven-fold protocol of Ullah et al. on C-NMC, whose lists of folds are not published.
+        """
+        folds = drawn.reserved(manifest, n_folds, seed, train, validation)
+        tested = folds[0].test
+        groups = len({manifest.group[row] for row in tested})
+        note = f"one test part of {len(tested)} images ({groups} groups) is used for all {len(folds)} folds"
+        return cls(manifest, folds, "reserved", "linked-subject", (note, *cautions(manifest)))
 
     @classmethod
     def official(cls, manifest: Manifest) -> SplitPlan:
@@ -179,45 +193,39 @@ class SplitPlan:
         SplitError
             The manifest has no official parts that make a split.
         """
-        part = np.asarray(manifest.official)
-        labelled = np.isin(np.arange(len(manifest)), manifest.labelled)
-        names = sorted(set(part[labelled]) - {""})
-        cv = [name for name in names if name.startswith("fold_")]
-        if len(cv) >= 2:
-            used = np.isin(part, cv) & labelled
-            folds = tuple(
-                Fold(0, number, _rows(used & (part != name)), _NO_ROWS, _rows(used & (part == name)))
-                for number, name in enumerate(cv)
-            )
-            left_out = sorted(set(names) - set(cv))
-            notes = (f"official folds; not used: {', '.join(left_out)}",) if left_out else ()
-        elif "train" in names and (tests := [name for name in names if name.startswith("test")]):
-            parts = ([name] for name in ("train", "val"))
-            train, val, test = (_rows(labelled & np.isin(part, some)) for some in (*parts, tests))
-            folds = (Fold(0, 0, train, val, test),)
-            notes = (f"tested on the official parts {' and '.join(tests)} together",) if len(tests) > 1 else ()
-        else:
-            raise SplitError(
-                f"{manifest.dataset}: no official split; parts found: {', '.join(names) or 'none'}."
-                " Use --split grouped, or --split fixed-test --test-part NAME"
-            )
+        folds, notes = shipped.official(manifest)
         return cls._shipped(manifest, folds, "official", notes)
 
     @classmethod
-    def fixed_test(cls, manifest: Manifest, test_part: str) -> SplitPlan:
-        """Test on one official part, e.g. C-NMC's ``prelim``, and train on all others not made for testing."""
-        part = np.asarray(manifest.official)
-        labelled = np.isin(np.arange(len(manifest)), manifest.labelled)
-        if not (labelled & (part == test_part)).any():
-            parts = sorted(set(part[labelled]) - {""})
-            raise SplitError(
-                f"{manifest.dataset}: no labelled images in official part {test_part!r};"
-                f" parts: {', '.join(parts) or 'none'}"
-            )
-        # other parts that were made for testing are not trained on
-        train = labelled & (part != test_part) & ~np.char.startswith(part, "test")
-        fold = Fold(0, 0, _rows(train), _NO_ROWS, _rows(labelled & (part == test_part)))
-        return cls._shipped(manifest, (fold,), "fixed-test", (f"tested on the official part {test_part}",))
+    def fixed_test(
+        cls,
+        manifest: Manifest,
+        test_part: str,
+        validation: float = 0.0,
+        validation_by: shipped.DividedBy = "subject",
+        seed: int = 0,
+    ) -> SplitPlan:
+        """Test on one official part, e.g. C-NMC's ``prelim``, and train on all others not made for testing.
+
+        Parameters
+        ----------
+        test_part : str
+            The official part.
+        validation : float
+            Share of that part that becomes the validation part; 0 for none.
+        validation_by : ``"subject"`` or ``"image"``
+            What stays whole when it is divided. By image (reproduction only), validation and test share subjects, so
+            that the plan protects nobody and says which parts share whom.
+        seed : int
+            Seeds that division.
+
+        Raises
+        ------
+        SplitError
+            No such part, or it cannot be divided as asked.
+        """
+        folds, notes = shipped.fixed_test(manifest, test_part, validation, validation_by, seed)
+        return cls._shipped(manifest, folds, "fixed-test", notes)
 
     @classmethod
     def from_file(cls, manifest: Manifest, file: Path | str) -> SplitPlan:
@@ -248,11 +256,7 @@ class SplitPlan:
             elif manifest.subjects_known and not crossing_owners(folds, manifest.subject):
                 protection = "subject"
         if manifest.subjects_known and crossing:
-            links = [str(link) for link in crossing_links(folds, manifest.subject, manifest.links)]
-            notes += (
-                f"{len(crossing)} linked group(s) stand on both sides"
-                + (f"; links that cross: {', '.join(links)}" if links else ""),
-            )
+            notes += (_what_crosses(manifest, folds, crossing),)
         if protection == "none":
             notes += (IMAGE_LEVEL,)
         return cls(manifest, folds, kind, protection, (*notes, *cautions(manifest)))
@@ -297,54 +301,16 @@ class SplitPlan:
         return [f"{head}; {kept}; rows {sizes}", *self.notes]
 
 
-def _cross_validation(
-    manifest: Manifest, n_folds: int, n_repeats: int, seed: int, *, per_image: bool
-) -> Iterator[Fold]:
-    if n_folds < 2:
-        raise UsageError(f"--folds {n_folds}: at least 2 are needed")
-    rows, label = _labelled(manifest)
-    groups, unit = _groups_of(manifest, rows, per_image=per_image)
-    for repeat, own_seed in _seeds(seed, n_repeats):
-        try:
-            fold_of = grouped_folds(label, groups, n_folds, own_seed, unit=unit)
-        except SplitError as error:
-            raise SplitError(f"{manifest.dataset}: {error}") from None
-        for number in range(n_folds):
-            yield Fold(repeat, number, rows[fold_of != number], _NO_ROWS, rows[fold_of == number])
-
-
-def _labelled(manifest: Manifest) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-    """Rows with a label, and their labels, of at least two classes."""
-    if len(manifest.classes) < 2:
-        raise SplitError(
-            f"{manifest.dataset}: only one class ({', '.join(manifest.classes) or 'none'}); two are needed"
+def _what_crosses(manifest: Manifest, folds: Sequence[Fold], crossing: set[str]) -> str:
+    """Which groups, and between which parts; a validation part is learned from too, by whoever refits on it."""
+    trained = {name for fold in folds for name in shared_with_test(fold, manifest.group)[0]}
+    judged = {name for fold in folds for name in shared_with_test(fold, manifest.group)[1]}
+    if judged and not trained:
+        return (
+            f"validation and test share {len(judged)} linked group(s), training and test none: a model that is refitted"
+            " on the validation part, or chosen by it, has met test subjects"
         )
-    return manifest.labelled, np.asarray(manifest.label)[manifest.labelled]
-
-
-def _groups_of(manifest: Manifest, rows: NDArray[np.int64], *, per_image: bool) -> tuple[NDArray[np.str_] | None, str]:
-    """What is kept whole, and what one of it is called."""
-    if per_image:
-        return None, "image"
-    linked = "linked subject" if manifest.links else "subject"
-    return np.asarray(manifest.group)[rows], linked if manifest.subjects_known else "group"
-
-
-def _needs_groups(manifest: Manifest, kind: str) -> None:
-    if not manifest.groups_known:
-        raise SplitError(
-            f"{manifest.dataset}: a {kind} split needs subjects, and they are unknown; give a column subject or group,"
-            f" or use --split per-image and accept the words '{IMAGE_LEVEL}' in every output"
-        )
-
-
-def _rows(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return np.flatnonzero(chosen).astype(np.int64)
-
-
-def _seeds(seed: int, n_repeats: int) -> Iterator[tuple[int, int]]:
-    """Every repeat and a seed of its own."""
-    if n_repeats < 1:
-        raise UsageError(f"--repeats {n_repeats}: at least 1 is needed")
-    for repeat in range(n_repeats):
-        yield repeat, int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
+    links = [str(link) for link in crossing_links(folds, manifest.subject, manifest.links)]
+    return f"{len(crossing)} linked group(s) stand on both sides" + (
+        f"; links that cross: {', '.join(links)}" if links else ""
+    )

@@ -9,6 +9,9 @@ SUBJECTS_UNKNOWN = "subjects unknown: images of one patient may be on both sides
 
 IMAGE_LEVEL = "image-level: optimistic"
 
+COPIES_LEAK = "augmented before splitting"
+"""How the note of a split begins in which an augmented copy of a tested image may have been trained on."""
+
 _PROTECTION = {
     "linked-subject": "linked subjects are never divided",
     "subject": "subjects are never divided",

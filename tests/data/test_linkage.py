@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leukfeat.data.linkage import linked_groups, links, natural, repeated
+from leukfeat.data.linkage import families, group_names, linked_groups, links, natural, repeated
 
 
 @given(st.lists(st.lists(st.integers(0, 8), max_size=3), max_size=25))
@@ -41,6 +41,17 @@ def test_an_image_without_digest_or_subject_links_nobody() -> None:
     assert repeated(["", "", "a"]) == {}
     assert links(["1", "2", "3"], ["", "", "x"]) == ()
     assert links(["1", "", ""], ["x", "x", "x"]) == ()
+
+
+def test_a_family_is_an_original_with_its_copies_and_their_doubles() -> None:
+    """Siblings belong together even where their original is missing."""
+    assert families("abcdef", ["", "a", "z", "z", "", ""], ["1", "2", "3", "4", "2", "5"]) == [0, 0, 1, 1, 0, 2]
+
+
+def test_a_copy_joins_the_group_of_its_original() -> None:
+    """By subject, by declaration, or by nothing but being a copy."""
+    names = group_names("abcd", ["unknown"] * 4, [""] * 4, ["field 1", "", "", ""], ["", "a", "", "c"])
+    assert names == ("field 1", "field 1", "c", "c")
 
 
 def test_natural_order_counts() -> None:

@@ -269,6 +269,123 @@ def test_a_plan_is_a_scikit_learn_splitter(manifest: Manifest) -> None:
         np.testing.assert_array_equal(test, fold.test)
 
 
+# ---------------------------------------------------------------------- one test part for all
+
+
+@pytest.mark.parametrize("n_folds", [3, 5])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reserved_test_part_is_the_same_for_all_and_nobody_crosses(
+    manifest: Manifest, n_folds: int, seed: int
+) -> None:
+    """Every other fold is the validation part once; training, validation and test are all there is."""
+    plan = SplitPlan.reserved(manifest, n_folds, seed)
+    assert plan.kind == "reserved"
+    assert plan.protection == "linked-subject"
+    assert [fold.repeat for fold in plan.folds] == list(range(n_folds - 1))
+    assert len({fold.test.tobytes() for fold in plan.folds}) == 1
+    for fold in plan.folds:
+        assert sorted([*fold.train, *fold.validation, *fold.test]) == manifest.labelled.tolist()
+    validated = np.concatenate([fold.validation for fold in plan.folds])
+    assert sorted([*validated, *plan.folds[0].test]) == manifest.labelled.tolist()
+    assert any("is used for all" in note for note in plan.notes)
+
+
+def test_training_on_one_fold_alone_leaves_the_others_out(manifest: Manifest) -> None:
+    """The literal reading: disjoint training parts, a share of each one's subjects for validation."""
+    plan = SplitPlan.reserved(manifest, 3, train="one", validation=0.4)
+    used = [np.concatenate([fold.train, fold.validation]) for fold in plan.folds]
+    assert not np.intersect1d(*used).size
+    for fold in plan.folds:
+        assert len(fold.validation)
+        assert not {manifest.group[row] for row in fold.train} & {manifest.group[row] for row in fold.validation}
+    rest = SplitPlan.reserved(manifest, 3)
+    assert [sorted(rows) for rows in used] == [sorted(fold.validation) for fold in rest.folds], "the same folds"
+    none = SplitPlan.reserved(manifest, 3, train="one", validation=0)
+    assert [len(fold.validation) for fold in none.folds] == [0, 0]
+
+
+def test_a_share_of_subjects_counts_subjects_and_not_their_images(skewed: Manifest) -> None:
+    """A fold of few subjects must not be left with its two largest to train on."""
+    for fold in SplitPlan.reserved(skewed, 3, train="one", validation=0.2).folds:
+        train, validation = ({skewed.group[row] for row in part} for part in (fold.train, fold.validation))
+        assert len(validation) / len(train | validation) == pytest.approx(0.2, abs=0.05)
+
+
+def test_a_reserved_plan_can_be_written_and_read(manifest: Manifest, tmp_path: Path) -> None:
+    plan = SplitPlan.reserved(manifest, 4)
+    assert SplitPlan.from_file(manifest, plan.save(tmp_path / "split.csv")).digest == plan.digest
+
+
+def test_impossible_reserved_plans_are_refused(manifest: Manifest, make_manifest: MakeManifest) -> None:
+    """Each message says what is needed."""
+    with pytest.raises(UsageError, match="at least 3 are needed, of which one is reserved"):
+        SplitPlan.reserved(manifest, 2)
+    with pytest.raises(UsageError, match="at least 2 are needed"):
+        SplitPlan.reserved(manifest, 1, train="one")
+    with pytest.raises(UsageError, match="'all' is neither 'rest'"):
+        SplitPlan.reserved(manifest, 3, train="all")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="validation: 1 is no share"):
+        SplitPlan.reserved(manifest, 3, train="one", validation=1)
+    with pytest.raises(SplitError, match="2 parts asked for, but class 'a' has only 1 linked subject"):
+        SplitPlan.reserved(manifest, 9, train="one")
+    with pytest.raises(SplitError, match="a reserved split needs subjects"):
+        SplitPlan.reserved(make_manifest([("unknown", "a"), ("unknown", "b")] * 6), 3)
+
+
+# ---------------------------------------------------------------------- a test part that is divided
+
+
+@pytest.fixture
+def with_prelim(make_manifest: MakeManifest) -> Manifest:
+    """Eight training subjects, and eight others with four images each in the part prelim."""
+    rows = [(f"{part}{who}", "ab"[who % 2], "", part) for part in ("fold_0", "prelim") for who in range(8)] * 4
+    return make_manifest(rows)
+
+
+def test_a_share_of_the_test_part_validates_whole_subjects(with_prelim: Manifest) -> None:
+    """Nobody crosses, so the plan still protects linked subjects."""
+    plan = SplitPlan.fixed_test(with_prelim, "prelim", validation=0.5)
+    (fold,) = plan.folds
+    assert {with_prelim.official[row] for row in (*fold.validation, *fold.test)} == {"prelim"}
+    assert (len(fold.train), len(fold.validation), len(fold.test)) == (32, 16, 16)
+    assert plan.protection == "linked-subject"
+    assert IMAGE_LEVEL not in plan.notes
+    assert any("tested on 16 of 32 images of the official part prelim" in note for note in plan.notes)
+    other = SplitPlan.fixed_test(with_prelim, "prelim", validation=0.5, seed=1)
+    assert other.digest != plan.digest
+    assert SplitPlan.fixed_test(with_prelim, "prelim", validation=0.5).digest == plan.digest
+
+
+def test_a_test_part_divided_by_image_says_exactly_what_crosses(with_prelim: Manifest, tmp_path: Path) -> None:
+    """Training meets nobody, but whatever is refitted on the validation part has met test subjects."""
+    plan = SplitPlan.fixed_test(with_prelim, "prelim", validation=0.5, validation_by="image")
+    (fold,) = plan.folds
+    shared = {with_prelim.subject[row] for row in fold.validation} & {with_prelim.subject[row] for row in fold.test}
+    assert shared
+    assert plan.protection == "none"
+    assert IMAGE_LEVEL in plan.notes
+    said = f"validation and test share {len(shared)} linked group(s), training and test none"
+    assert any(note.startswith(said) for note in plan.notes)
+    assert not any("stand on both sides" in note for note in plan.notes)
+    read = SplitPlan.from_file(with_prelim, plan.save(tmp_path / "split.csv"))
+    assert any(note.startswith(said) for note in read.notes), "whoever made the folds"
+
+
+def test_dividing_a_test_part_needs_a_share_and_known_subjects(
+    with_prelim: Manifest, make_manifest: MakeManifest
+) -> None:
+    """By image it can be done without subjects, with the words that go with that."""
+    with pytest.raises(UsageError, match=r"validation: 1\.5 is no share"):
+        SplitPlan.fixed_test(with_prelim, "prelim", validation=1.5)
+    with pytest.raises(UsageError, match="'cell' is neither 'subject' nor 'image'"):
+        SplitPlan.fixed_test(with_prelim, "prelim", validation=0.5, validation_by="cell")  # type: ignore[arg-type]
+    unknown = make_manifest([("unknown", "ab"[row % 2], "", ("train", "prelim")[row // 8]) for row in range(16)])
+    with pytest.raises(SplitError, match="cannot be divided by subject"):
+        SplitPlan.fixed_test(unknown, "prelim", validation=0.5)
+    plan = SplitPlan.fixed_test(unknown, "prelim", validation=0.5, validation_by="image")
+    assert {IMAGE_LEVEL, SUBJECTS_UNKNOWN} <= set(plan.notes)
+
+
 # ---------------------------------------------------------------------- many seeds
 
 
