@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leukfeat.data.words import IMAGE_LEVEL, SUBJECTS_UNKNOWN
+from leukfeat.data.words import COPIES_LEAK, IMAGE_LEVEL, SUBJECTS_UNKNOWN
 from leukfeat.evaluation.runs import Run
 
 SPLIT_UNRECORDED = "split not recorded: whether test subjects were trained on cannot be checked"
@@ -31,5 +31,6 @@ def caveats(run: Run) -> tuple[str, ...]:
         found.append(f"{predictions.divided_groups} linked group(s) stand on both sides")
     if not run.split:
         found.append(SPLIT_UNRECORDED)
+    copies = [note for note in run.notes if note.startswith(COPIES_LEAK)]
     first = [words for words in (IMAGE_LEVEL, SUBJECTS_UNKNOWN) if words in (*found, *run.notes)]
-    return tuple(dict.fromkeys((*first, *run.notes, *found)))
+    return tuple(dict.fromkeys((*copies, *first, *run.notes, *found)))

@@ -207,7 +207,7 @@ def _as_predictions(
 
 def _usable(fold: Fold, usable: NDArray[np.bool_], manifest: Manifest) -> Fold:
     """The fold without missing rows."""
-    kept = Fold(fold.repeat, fold.number, *(part[usable[part]] for part in (fold.train, fold.validation, fold.test)))
+    kept = fold.among(usable)
     if not len(kept.test):
         raise SplitError(f"fold {fold.number}: every test image of {manifest.dataset} is missing; run extract")
     lacking = {manifest.label[row] for row in fold.train} - {manifest.label[row] for row in kept.train}

@@ -50,6 +50,9 @@ class Run:
         Wall time of fitting and predicting.
     environment : mapping
         Python, packages, platform.
+    cost : mapping
+        What the model to keep costs: ``parameters``, ``macs`` (of one image), ``ms_per_cell`` and what it was measured
+        on; empty where nobody measured.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Run:
     folds: tuple[Mapping[str, Any], ...] = ()
     seconds: float | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path | str) -> Path:
         """Write ``predictions.csv``, then ``run.json``; a folder with a ``run.json`` is a finished run."""
@@ -122,6 +126,7 @@ class Run:
             folds=tuple(facts["folds"]),
             seconds=facts["seconds"],
             environment=facts["environment"],
+            cost=facts.get("cost", {}),
         )
 
 

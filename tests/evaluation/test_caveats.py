@@ -23,6 +23,13 @@ def test_notes_of_the_run_are_kept_once_and_the_gravest_come_first(make):
     assert caveats(run) == (IMAGE_LEVEL, UNKNOWN, "40 groups of identical images")
 
 
+def test_copies_made_before_splitting_come_before_everything(make):
+    """The test images themselves were trained on: nothing is graver."""
+    copies = "augmented before splitting: 7 of 9 test images have a copy of themselves in training (leaking)"
+    split = GROUPED | {"protection": "none"}
+    assert caveats(Run("ours", make(Y, P), split=split, notes=(IMAGE_LEVEL, copies))) == (copies, IMAGE_LEVEL, UNKNOWN)
+
+
 def test_another_tool_that_divided_subjects_is_image_level(make):
     predictions = make(Y, P, subject=["1", "1", "2", "2"], group=["1", "1", "2", "2"], fold=[0, 1, 0, 0])
     assert caveats(Run("theirs", predictions)) == (
