@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
+
 # For lists of examples: those of the papers on leukemia cells that timm has under the same name.
 NAMED_BACKBONES = (
     "efficientnet_b0",
@@ -15,7 +17,7 @@ NAMED_BACKBONES = (
 
 
 def backbone_names(pattern: str = "") -> tuple[str, ...]:
-    """Names of timm models.
+    """Names of timm models, and of ours.
 
     Parameters
     ----------
@@ -25,7 +27,7 @@ def backbone_names(pattern: str = "") -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        In natural order.
+        timm's in natural order, then ours.
 
     Examples
     --------
@@ -34,5 +36,8 @@ def backbone_names(pattern: str = "") -> tuple[str, ...]:
     """
     import timm
 
+    from leukfeat.backbones.architectures import ARCHITECTURES
+
     glob = pattern if not pattern or any(mark in pattern for mark in "*?[") else f"*{pattern}*"
-    return tuple(timm.list_models(glob))
+    ours = (name for name in ARCHITECTURES if fnmatch(name, glob or "*"))
+    return (*timm.list_models(glob), *ours)

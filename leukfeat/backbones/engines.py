@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from leukfeat.backbones.inputs import Inputs
-from leukfeat.backbones.network import Network
+from leukfeat.backbones.network import ClassifyingNetwork, Network
 from leukfeat.errors import UnknownNameError, UsageError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -43,7 +43,7 @@ class EagerEngine:
 
     Parameters
     ----------
-    network : Network
+    network : Network or ClassifyingNetwork
         The network; it is moved to the device.
     inputs : Inputs
         Its preprocessing.
@@ -55,7 +55,9 @@ class EagerEngine:
 
     name = "eager"
 
-    def __init__(self, network: Network, inputs: Inputs, device: torch.device, precision: str = "fp32") -> None:
+    def __init__(
+        self, network: Network | ClassifyingNetwork, inputs: Inputs, device: torch.device, precision: str = "fp32"
+    ) -> None:
         self._network = network.eval().to(device).to(memory_format=torch.channels_last)
         self._inputs = inputs
         self._device = device
@@ -88,7 +90,9 @@ class EagerEngine:
             return embedding.float().cpu().numpy()  # type: ignore[no-any-return]
 
 
-ENGINES: Mapping[str, Callable[[Network, Inputs, torch.device, str], Engine]] = MappingProxyType({"eager": EagerEngine})
+MakeEngine = Callable[[Network | ClassifyingNetwork, Inputs, torch.device, str], Engine]
+
+ENGINES: Mapping[str, MakeEngine] = MappingProxyType({"eager": EagerEngine})
 
 
 def choose_device(device: str = "auto") -> torch.device:

@@ -1,4 +1,4 @@
-"""A network cut open: trunk, feature map, pooling, embedding."""
+"""A network cut open: trunk, feature map, attention, pooling, embedding, and a classifier where one is trained."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from leukfeat.backbones.resolution import Resolution
-from leukfeat.backbones.sources import find_source
-from leukfeat.backbones.spec import BackboneSpec
-from leukfeat.backbones.trunks import digest_of_tensors, random_trunk, trunk_from_file
-from leukfeat.data.hashing import sha256_of
+from leukfeat.backbones.attention import ATTENTIONS
+from leukfeat.backbones.attention_spec import AttentionSpec
+from leukfeat.backbones.places import places
+from leukfeat.backbones.views import averaged
 from leukfeat.errors import UnknownNameError, UsageError
+
+LAST = "last"  # the place of attention on the feature map itself
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,19 @@ def _class_token(features: FeatureMap) -> Tensor:
     return features.class_token
 
 
+def _bilinear(features: FeatureMap) -> Tensor:
+    """Mean outer product of the vectors, its signed square root, normalised (Lin et al., "Bilinear CNNs", 2015)."""
+    x = features.positions
+    products = torch.bmm(x, x.transpose(1, 2)).flatten(1) / x.shape[2]  # (B, C, N) -> (B, C * C)
+    return nn.functional.normalize(products.sign() * (products.abs() + 1e-12).sqrt(), dim=1)
+
+
 POOLINGS: Mapping[str, Callable[[FeatureMap], Tensor]] = MappingProxyType(
     {
         "avg": lambda features: features.positions.mean(dim=2),  # (B, C, N) -> (B, C)
         "max": lambda features: features.positions.amax(dim=2),  # (B, C, N) -> (B, C)
         "avgmax": lambda features: (features.positions.mean(dim=2) + features.positions.amax(dim=2)) / 2,
+        "bilinear": _bilinear,  # (B, C * C)
         "cls": _class_token,  # (B, C)
         "flatten": lambda features: features.positions.flatten(1),  # (B, C, N) -> (B, C * N)
     }
@@ -51,41 +61,113 @@ POOLINGS: Mapping[str, Callable[[FeatureMap], Tensor]] = MappingProxyType(
 
 
 class Network(nn.Module):
-    """Trunk, then pooling.
+    """Trunk, attention, pooling.
 
     Parameters
     ----------
     trunk : nn.Module
-        A timm model.
+        A timm model, or one of ours.
     pooling : str
         A name in :data:`POOLINGS`.
     layer : str or None
         Module whose output is pooled; None for ``forward_features``.
+    attention : AttentionSpec or None
+        Attention after every stage, or on the map that is pooled. New modules are initialised from torch's current
+        random state.
+    views : str
+        Views over which the embedding is averaged in evaluation mode.
+
+    Attributes
+    ----------
+    attention : nn.ModuleDict
+        By place: the name of the module it follows with ``/`` for ``.``, or ``"last"``.
 
     Raises
     ------
     UnknownNameError
         The trunk has no module of that name.
+    UsageError
+        Attention on a trunk without a spatial map.
     """
 
-    def __init__(self, trunk: nn.Module, pooling: str = "avg", layer: str | None = None) -> None:
+    def __init__(
+        self,
+        trunk: nn.Module,
+        pooling: str = "avg",
+        layer: str | None = None,
+        attention: AttentionSpec | None = None,
+        views: str = "none",
+    ) -> None:
         super().__init__()
         self.trunk = trunk
         self.pooling = pooling
         self.layer = layer
+        self.views = views
+        self.attention_spec = attention
+        self.attention = nn.ModuleDict()
         self._caught: list[Any] = []
-        if layer is not None:
-            modules = dict(trunk.named_modules())
-            if not layer or layer not in modules:
-                raise UnknownNameError("layer", layer, [name for name in modules if name])
+        modules = dict(trunk.named_modules())
+        if layer is not None and (not layer or layer not in modules):
+            raise UnknownNameError("layer", layer, [name for name in modules if name])
+        if attention is not None:
+            for place in places(trunk, attention, layer):
+                key = LAST if place.module is None else place.module.replace(".", "/")
+                self.attention[key] = ATTENTIONS[attention.name].build(place.channels, attention)
+                if place.module is not None:
+                    modules[place.module].register_forward_hook(
+                        lambda _module, _args, output, key=key: self.attention[key](output)
+                    )
+        if layer is not None:  # after attention's own hooks, so that what is caught has been attended to
             modules[layer].register_forward_hook(lambda _module, _args, output: self._caught.append(output))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed normalised images: (B, 3, H, W) -> (B, d)."""
-        return POOLINGS[self.pooling](self.feature_map(x))
+        """Embed normalised images: (B, 3, H, W) -> (B, d); the mean over views in evaluation mode."""
+        return averaged(self.embed, x, "none" if self.training else self.views)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embed normalised images as they stand: (B, 3, H, W) -> (B, d)."""
+        return self.pool(self._output(x))
+
+    def pool(self, output: Tensor) -> Tensor:
+        """From the trunk's output (attention after stages included) to the embedding (B, d)."""
+        spec = self.attention_spec
+        if LAST in self.attention and spec is not None:
+            attended: Tensor = self.attention[LAST](self._as_map(output))
+            if ATTENTIONS[spec.name].gives == "vector":
+                return attended  # (B, d)
+            return POOLINGS[self.pooling](FeatureMap(attended.flatten(2)))
+        return POOLINGS[self.pooling](self._as_feature_map(output))
 
     def feature_map(self, x: Tensor) -> FeatureMap:
-        """The feature map of normalised images (B, 3, H, W), in 32-bit floats."""
+        """What is pooled, where no attention stands before the pooling, in 32-bit floats."""
+        return self._as_feature_map(self._output(x))
+
+    def trunk_map(self, x: Tensor) -> Tensor:
+        """The trunk's last map (B, C, H, W), before attention on it.
+
+        Raises
+        ------
+        UsageError
+            The trunk has no spatial map.
+        """
+        return self._as_map(self._output(x))
+
+    def spatial_map(self, x: Tensor) -> Tensor:
+        """The last map (B, C, H, W), after attention that gives a map.
+
+        Raises
+        ------
+        UsageError
+            The trunk has no spatial map.
+        """
+        trunk_map = self.trunk_map(x)
+        spec = self.attention_spec
+        if LAST in self.attention and spec is not None and ATTENTIONS[spec.name].gives == "map":
+            return self.attention[LAST](trunk_map)  # type: ignore[no-any-return]
+        return trunk_map
+
+    def _output(self, x: Tensor) -> Tensor:
+        """What the trunk, or the layer, gives out, in 32-bit floats."""
         if self.layer is None:
             output = self.trunk.forward_features(x)  # type: ignore[operator]
         else:
@@ -99,15 +181,22 @@ class Network(nn.Module):
             raise UsageError(
                 f"layer {self.layer or 'forward_features'!r} gives {kind}, not a feature map; choose another"
             )
-        return self._as_feature_map(output.float())
+        return output.float()
+
+    def _as_map(self, output: Tensor) -> Tensor:
+        if output.ndim != 4:
+            raise UsageError(
+                f"{type(self.trunk).__name__}: {self.layer or 'the trunk'} gives {output.ndim} dimensions, no map of"
+                " pixels; attention and Grad-CAM need a convolutional backbone, or a layer with a map"
+            )
+        nhwc = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"
+        return output.permute(0, 3, 1, 2) if nhwc else output  # (B, H, W, C) -> (B, C, H, W)
 
     def _as_feature_map(self, output: Tensor) -> FeatureMap:
         if output.ndim == 2:  # a vector already: one place
             return FeatureMap(output.unsqueeze(2))  # (B, C) -> (B, C, 1)
         if output.ndim == 4:
-            if getattr(self.trunk, "output_fmt", "NCHW") == "NHWC":
-                output = output.permute(0, 3, 1, 2)  # (B, H, W, C) -> (B, C, H, W)
-            return FeatureMap(output.flatten(2))  # (B, C, H, W) -> (B, C, H * W)
+            return FeatureMap(self._as_map(output).flatten(2))  # (B, C, H, W) -> (B, C, H * W)
         prefix = int(getattr(self.trunk, "num_prefix_tokens", 0))  # class and register tokens come first
         has_class_token = bool(getattr(self.trunk, "has_class_token", prefix > 0)) and prefix > 0
         return FeatureMap(
@@ -116,37 +205,26 @@ class Network(nn.Module):
         )
 
 
-@dataclass(frozen=True)
-class LoadedNetwork:
-    """A network ready to run, and the digest of the weights that are really in it."""
-
-    network: Network
-    weights_sha256: str
-
-
-def load_network(spec: BackboneSpec, resolution: Resolution) -> LoadedNetwork:
-    """Build the network of a request and put its weights in.
+class ClassifyingNetwork(nn.Module):
+    """A network with a classifier on its embedding.
 
     Parameters
     ----------
-    spec : BackboneSpec
-        The request.
-    resolution : Resolution
-        What it came to.
-
-    Raises
-    ------
-    WeightsError
-        Weights that do not fit the architecture.
-    UnknownNameError
-        No such layer.
+    network : Network
+        Gives the embedding.
+    classifier : nn.Module
+        (B, d) -> (B, K).
     """
-    source = find_source(spec)
-    if source.file is None:
-        trunk = random_trunk(resolution.architecture, resolution.model_args, spec.seed)
-        digest = digest_of_tensors(trunk)
-    else:
-        trunk = trunk_from_file(source, resolution.model_args)
-        digest = sha256_of(source.file)
-    network = Network(trunk, resolution.pooling, resolution.layer)
-    return LoadedNetwork(network.eval().requires_grad_(False), digest)
+
+    def __init__(self, network: Network, classifier: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of normalised images: (B, 3, H, W) -> (B, K); the mean over views in evaluation mode."""
+        return averaged(self.logits, x, "none" if self.training else self.network.views)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits of normalised images as they stand: (B, 3, H, W) -> (B, K)."""
+        return self.classifier(self.network.embed(x))  # type: ignore[no-any-return]

@@ -17,16 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from leukfeat.backbones.attention_spec import AttentionSpec
 from leukfeat.backbones.inputs import Inputs
 from leukfeat.backbones.sources import find_source
-from leukfeat.backbones.spec import BackboneSpec, canonical_json
-from leukfeat.backbones.weights import read_header
+from leukfeat.backbones.spec import BackboneSpec, Preprocess, canonical_json
+from leukfeat.backbones.weights import NETWORK_FIELD, read_header
 from leukfeat.data.exposure import Seen
 from leukfeat.data.hashing import HashMemo
-from leukfeat.errors import WeightsError
+from leukfeat.errors import UsageError, WeightsError
 from leukfeat.textfiles import write_text
 
-_MEMORY_FORMAT = 1
+_MEMORY_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Resolution:
         Module whose output is taken; None for the last feature map.
     inputs : Inputs
         Preprocessing.
+    attention : AttentionSpec or None
+        Attention in the network.
+    attention_init : mapping
+        Where attention's weights are not in the file but new: seed, and the version of the library that draws them.
+    views : str
+        Views that outputs are averaged over.
     seen : Seen
         What the weights were trained on.
     versions : mapping of str to str
@@ -62,6 +69,9 @@ class Resolution:
     pooling: str
     layer: str | None
     inputs: Inputs
+    attention: AttentionSpec | None = None
+    attention_init: Mapping[str, Any] = field(default_factory=dict)
+    views: str = "none"
     seen: Seen = field(default_factory=Seen)
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,6 +93,9 @@ class Resolution:
             "pooling": self.pooling,
             "layer": self.layer,
             "inputs": self.inputs.describe(),
+            "attention": None if self.attention is None else self.attention.describe(),
+            "attention_init": dict(self.attention_init),
+            "views": self.views,
         }
 
     @classmethod
@@ -92,6 +105,7 @@ class Resolution:
             **{
                 **description,
                 "inputs": Inputs.from_description(description["inputs"]),
+                "attention": AttentionSpec.of(description["attention"]),
                 "seen": Seen.from_description(description["seen"]),
             }
         )
@@ -141,12 +155,12 @@ def _question(spec: BackboneSpec, memo: HashMemo) -> dict[str, Any]:
     """The request with everything the answer depends on."""
     question: dict[str, Any] = {
         "format": _MEMORY_FORMAT,
-        "spec": spec.describe(),
+        "spec": spec.replace(finetune=None).describe(),
         "timm": importlib.metadata.version("timm"),
     }
     if spec.file is not None:
         question["spec"]["weights"] = {"name": spec.file.name, "sha256": _digest_of(spec.file, memo)}
-    if spec.weights == "random":
+    if spec.weights == "random" or spec.attention is not None:
         question |= {"torch": importlib.metadata.version("torch"), "machine": platform.machine()}
     return question
 
@@ -173,7 +187,12 @@ def _resolve(spec: BackboneSpec, memo: HashMemo) -> Resolution:
     from timm.data import resolve_data_config
 
     source = find_source(spec)
-    inputs = Inputs.of(spec.preprocess, resolve_data_config(pretrained_cfg=dict(source.config)))
+    saved = _saved_with(spec)
+    attention = AttentionSpec.of(_agreed("attention", spec.attention, None, AttentionSpec.of(saved.get("attention"))))
+    if "inputs" in saved and spec.preprocess == Preprocess():
+        inputs = Inputs.from_description(saved["inputs"])
+    else:
+        inputs = Inputs.of(spec.preprocess, resolve_data_config(pretrained_cfg=dict(source.config)))
     model_args = dict(source.model_args)
     own_size = tuple(source.config.get("input_size") or ())[-2:]
     if source.config.get("fixed_input_size") and inputs.size != own_size:
@@ -189,12 +208,32 @@ def _resolve(spec: BackboneSpec, memo: HashMemo) -> Resolution:
         model_args=model_args,
         weights_sha256=digest,
         origin=source.origin,
-        pooling=spec.pooling,
-        layer=spec.layer,
+        pooling=_agreed("pooling", spec.pooling, "avg", saved.get("pooling", "avg")),
+        layer=_agreed("layer", spec.layer, None, saved.get("layer")),
         inputs=inputs,
+        attention=attention,
+        attention_init={"seed": spec.seed, "torch": importlib.metadata.version("torch")}
+        if attention is not None and saved.get("attention") is None
+        else {},
+        views=spec.views if spec.views != "none" else saved.get("views", "none"),
         seen=_seen(spec),
         versions={name: importlib.metadata.version(name) for name in ("timm", "torch")},
     )
+
+
+def _saved_with(spec: BackboneSpec) -> Mapping[str, Any]:
+    """What stands around the trunk in a file that leukfeat wrote; empty for any other weights."""
+    about = read_header(spec.file).field(NETWORK_FIELD) if spec.file is not None else None
+    return about if isinstance(about, dict) else {}
+
+
+def _agreed(what: str, asked: Any, usual: Any, saved: Any) -> Any:
+    """What a request and a saved network agree on; the request counts as silent where it asks for the usual."""
+    if asked in (usual, saved):
+        return saved
+    if saved == usual:
+        return asked
+    raise UsageError(f"{what} {asked!r}: the weights were trained with {saved!r}; leave it out")
 
 
 def _seen(spec: BackboneSpec) -> Seen:

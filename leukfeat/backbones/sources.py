@@ -132,9 +132,13 @@ def _timm_facts(name: str) -> tuple[str, dict[str, Any]]:
     """Architecture and pretrained configuration of a timm name with or without a tag."""
     import timm
 
+    from leukfeat.backbones.architectures import ARCHITECTURES
+
     architecture = name.partition(".")[0]
+    if name in ARCHITECTURES:
+        return name, dict(ARCHITECTURES[name].pretrained_cfg)
     if not timm.is_model(architecture):
-        raise UnknownNameError("backbone", name, timm.list_models(), shown=5)
+        raise UnknownNameError("backbone", name, [*timm.list_models(), *ARCHITECTURES], shown=5)
     try:
         config = timm.get_pretrained_cfg(name, allow_unregistered=True)
     except RuntimeError:

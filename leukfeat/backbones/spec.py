@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from leukfeat.backbones.attention_spec import AttentionSpec
+from leukfeat.backbones.finetune import FineTune
 from leukfeat.errors import UnknownNameError, UsageError, WeightsError
 
-POOLING_NAMES = ("avg", "avgmax", "cls", "flatten", "max")
+POOLING_NAMES = ("avg", "avgmax", "bilinear", "cls", "flatten", "max")
+VIEW_NAMES = ("none", "flips", "d4", "rotations-8")
 CROP_NAMES = ("cell", "center", "none", "weights")
 SCALE_NAMES = ("raw", "unit")
 INTERPOLATION_NAMES = ("bicubic", "bilinear", "box", "hamming", "lanczos", "nearest")
@@ -110,7 +113,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """A frozen feature extractor, named completely.
+    """A network that gives features, named completely; with ``finetune``, one that is trained inside each fold.
 
     Attributes
     ----------
@@ -121,13 +124,20 @@ class BackboneSpec:
         ``"imagenet"`` (timm's own download), ``"random"``, a ``.safetensors`` file, or ``hf-hub:org/model``.
     pooling : str
         How the feature map becomes a vector: ``avg``, ``max``, ``avgmax`` (their mean), ``cls`` (the class token of
-        a transformer) or ``flatten``.
+        a transformer), ``bilinear`` (products of channels) or ``flatten``.
     layer : str or None
         A module of the network to take the output of; None for the last feature map.
     preprocess : Preprocess
         How images become inputs.
     seed : int
-        Of random weights.
+        Of random weights, those of untrained attention among them.
+    attention : AttentionSpec or None
+        Attention on the feature map, or after every stage. Its weights are random until they are trained.
+    finetune : FineTune or None
+        How the network is trained on the training part of each fold; None leaves its weights as they are.
+    views : str
+        Over which views of an image outputs are averaged: ``none``, ``flips`` (4), ``d4`` (8: flips and right angles)
+        or ``rotations-8`` (steps of 45°).
 
     Raises
     ------
@@ -145,6 +155,9 @@ class BackboneSpec:
     layer: str | None = None
     preprocess: Preprocess = dataclasses.field(default_factory=Preprocess)
     seed: int = 0
+    attention: AttentionSpec | None = None
+    finetune: FineTune | None = None
+    views: str = "none"
 
     def __post_init__(self) -> None:
         if self.name is not None and self.name.startswith(HUB):
@@ -155,15 +168,20 @@ class BackboneSpec:
         object.__setattr__(self, "weights", str(self.weights))
         if self.name == "":
             object.__setattr__(self, "name", None)
+        object.__setattr__(self, "attention", AttentionSpec.of(self.attention))
+        object.__setattr__(self, "finetune", FineTune.of(self.finetune))
         _known("pooling", self.pooling, POOLING_NAMES)
+        _known("views", self.views, VIEW_NAMES)
         _check_weights(self.weights)
         if self.name is None and self.weights in NAMED_WEIGHTS:
             raise UsageError(
                 f"no backbone named for weights {self.weights!r}; name one, e.g. --backbone efficientnet_b0, or give"
                 " --weights FILE.safetensors that names its architecture"
             )
-        if self.seed and self.weights != "random":
-            raise UsageError(f"seed {self.seed} with weights {self.weights!r}; only random weights have a seed")
+        if self.seed and self.weights != "random" and self.attention is None:
+            raise UsageError(
+                f"seed {self.seed} with weights {self.weights!r}; only random weights and new attention have a seed"
+            )
 
     @property
     def file(self) -> Path | None:
@@ -185,10 +203,16 @@ class BackboneSpec:
             unusual.append(self.file.stem)
         elif self.from_hub and self.name is not None:
             unusual.append(self.weights.removeprefix(HUB))
+        if self.attention is not None:
+            unusual.append(self.attention.label)
         if self.pooling != "avg":
             unusual.append(self.pooling)
         if self.layer is not None:
             unusual.append(self.layer)
+        if self.views != "none":
+            unusual.append(self.views)
+        if self.finetune is not None:
+            unusual.append(self.finetune.label)
         usual = Preprocess().describe()
         unusual += [f"{key} {_told(value)}" for key, value in self.preprocess.describe().items() if value != usual[key]]
         name = self.name or (self.file.stem if self.file is not None else self.weights.removeprefix(HUB))
@@ -206,6 +230,9 @@ class BackboneSpec:
             "pooling": self.pooling,
             "layer": self.layer,
             "preprocess": self.preprocess.describe(),
+            "attention": None if self.attention is None else self.attention.describe(),
+            "finetune": None if self.finetune is None else self.finetune.describe(),
+            "views": self.views,
             "seed": self.seed,
         }
 

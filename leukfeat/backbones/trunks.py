@@ -10,11 +10,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from leukfeat.backbones.architectures import ARCHITECTURES
 from leukfeat.backbones.sources import Source
-from leukfeat.backbones.weights import read_header
+from leukfeat.backbones.weights import OURS, read_header
 from leukfeat.errors import WeightsError
 
-_TRAINING_ONLY = ("AuxLogits.",)  # InceptionV3's second classifier takes part in training only
+_NOT_THE_TRUNK = ("AuxLogits.", OURS)  # InceptionV3's second classifier is for training only; ours are put in later
 
 
 def random_trunk(architecture: str, model_args: Mapping[str, Any], seed: int) -> nn.Module:
@@ -54,7 +55,7 @@ def trunk_from_file(source: Source, model_args: Mapping[str, Any]) -> nn.Module:
         state = load_file(source.file)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{source.file}: weights cannot be read: {error}") from error
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(_TRAINING_ONLY)}
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(_NOT_THE_TRUNK)}
     # timm's own loader converts older layouts of an architecture; with the file's number of classes it is strict.
     arguments = {**model_args, "num_classes": n_classes}
     overlay = {"state_dict": state, "num_classes": n_classes, "label_offset": 0, "custom_load": False, "source": ""}
@@ -70,10 +71,20 @@ def trunk_from_file(source: Source, model_args: Mapping[str, Any]) -> nn.Module:
 
 
 def _create(architecture: str, model_args: Mapping[str, Any], where: str, **how: Any) -> nn.Module:
+    if architecture in ARCHITECTURES:
+        return _create_own(architecture, model_args, how.get("pretrained_cfg_overlay"))
     try:
         return timm.create_model(architecture, **model_args, **how)  # type: ignore[no-any-return]
     except TypeError as error:
         raise WeightsError(f"{where}: its model_args do not suit {architecture}: {error}") from error
+
+
+def _create_own(architecture: str, model_args: Mapping[str, Any], overlay: Mapping[str, Any] | None) -> nn.Module:
+    """A trunk of ours; it has no classifier, and takes weights as timm's do."""
+    trunk = ARCHITECTURES[architecture](**{name: value for name, value in model_args.items() if name != "num_classes"})
+    if overlay is not None:
+        trunk.load_state_dict(overlay["state_dict"])
+    return trunk
 
 
 def _misfit(source: Source, plain: nn.Module, state: Mapping[str, Tensor], error: Exception) -> str:

@@ -20,6 +20,8 @@ from leukfeat.data.exposure import Seen
 from leukfeat.errors import WeightsError
 
 SEEN_FIELD = "leukfeat_seen"  # metadata of weights that leukfeat trained: what Seen.describe() gives
+NETWORK_FIELD = "leukfeat_network"  # and what stands around the trunk: attention, pooling, inputs, classifier
+OURS = "leukfeat."  # how the names of tensors begin that are not the trunk's
 
 _LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
 _PROBE_SECONDS = 4.0

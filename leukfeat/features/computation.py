@@ -106,7 +106,7 @@ class Computation:
 
     def _load(self) -> Engine:
         from leukfeat.backbones.engines import ENGINES, choose_device
-        from leukfeat.backbones.network import load_network
+        from leukfeat.backbones.network_files import load_network
 
         if self._engine_name not in ENGINES:
             raise UnknownNameError("engine", self._engine_name, ENGINES)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from leukfeat.backbones.engines import ENGINES
-from leukfeat.backbones.network import load_network
+from leukfeat.backbones.network_files import load_network
 from leukfeat.backbones.resolution import resolve
 from leukfeat.backbones.spec import BackboneSpec
 

@@ -12,7 +12,8 @@ import torch
 
 from leukfeat.backbones.catalog import NAMED_BACKBONES, backbone_names
 from leukfeat.backbones.engines import ENGINES, choose_device
-from leukfeat.backbones.network import POOLINGS, Network, load_network
+from leukfeat.backbones.network import POOLINGS, Network
+from leukfeat.backbones.network_files import load_network
 from leukfeat.backbones.resolution import resolve
 from leukfeat.backbones.spec import POOLING_NAMES, BackboneSpec
 from leukfeat.backbones.trunks import random_trunk
