@@ -1,25 +1,26 @@
-"""Candidates for evaluation: a tuned head on the features of frozen backbones."""
+"""A candidate for evaluation: a tuned head on the features of backbones, frozen or fine-tuned inside each fold."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leukfeat.backbones.spec import BackboneSpec, Preprocess
-from leukfeat.backbones.statistics import fitted_to
+from leukfeat.backbones.spec import BackboneSpec
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import Fold
 from leukfeat.errors import HeadError, MissingImagesError
+from leukfeat.experiments.encoders import Encoded, Encoders
 from leukfeat.experiments.forwarding import Forwarding
-from leukfeat.features.extraction import load_features
+from leukfeat.experiments.kept import Kept
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
 from leukfeat.heads.catalog import find_head
@@ -31,8 +32,7 @@ class FittedHead:
     """A head fitted on one fold (see :class:`leukfeat.evaluation.crossval.FittedCandidate`)."""
 
     head: TunedHead
-    features: Features
-    seen: Seen
+    encoded: Encoded
     facts: Mapping[str, Any]
 
     @property
@@ -40,9 +40,19 @@ class FittedHead:
         """Order of the probability columns."""
         return tuple(str(name) for name in self.head.classes_)
 
+    @property
+    def seen(self) -> Seen:
+        """What trained the encoders."""
+        return self.encoded.features.seen
+
+    @property
+    def kept(self) -> Kept:
+        """What a bundle is made of; the features stay behind."""
+        return Kept(self.classes, self.facts, head=self.head, encoders=self.encoded.specs)
+
     def predict_proba(self, manifest: Manifest, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Probabilities of shape (len(rows), len(classes))."""
-        return np.asarray(self.head.predict_proba(self.features.X_for(manifest, rows)), dtype=np.float64)
+        return np.asarray(self.head.predict_proba(self.encoded.features.X_for(manifest, rows)), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,8 @@ class HeadOnFeatures:
     Parameters
     ----------
     backbone : BackboneSpec, or a sequence of them
-        The features of several backbones are concatenated. Empty when ``features`` is given.
+        The features of several backbones are concatenated. One with ``finetune`` is trained inside each fold. Empty
+        when ``features`` is given.
     head : TunedHead
         Cloned for every fold.
     store : FeatureStore or None
@@ -78,7 +89,6 @@ class HeadOnFeatures:
     storage: str | None = None
     studies: Path | None = None
     study_prefix: str = "leukfeat"
-    _loaded: dict[tuple[str, ...], Features] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.features is None) == (not self.backbones) or (self.backbones and self.store is None):
@@ -95,6 +105,11 @@ class HeadOnFeatures:
         source = " + ".join(spec.label for spec in self.backbones) or "given features"
         return f"{source} → {self.head.head}"
 
+    @property
+    def folds_at_once(self) -> bool:
+        """Whether folds may be fitted in several processes: a head takes one thread."""
+        return True
+
     def describe(self) -> dict[str, Any]:
         """Everything that makes it what it is."""
         return {
@@ -108,106 +123,86 @@ class HeadOnFeatures:
             },
         }
 
+    def in_folder(self, folder: Path, prefix: str, storage: str | None) -> HeadOnFeatures:
+        """The same candidate with a place for its studies."""
+        return replace(self, storage=storage, studies=folder / "studies", study_prefix=prefix)
+
+    @cached_property
+    def _encoders(self) -> Encoders:
+        if self.store is None:
+            raise HeadError("HeadOnFeatures: backbones need a store")
+        return Encoders(self.backbones, self.store, self.forwarding)
+
     def available(self, manifest: Manifest) -> NDArray[np.bool_]:
-        """Rows with features; computes missing ones first.
+        """Rows with features; computes missing ones of frozen backbones first.
 
         Raises
         ------
         MissingImagesError
             Images could not be read, and ``forwarding.skip_errors`` is not set.
         """
-        self._refuse_missing_vectors(manifest)
-        return self._readable(manifest).rows_for(manifest) >= 0
-
-    def _refuse_missing_vectors(self, manifest: Manifest) -> None:
-        """Refuse given features that lack labelled samples, unless that was accepted."""
-        if self.features is None or self.forwarding.skip_errors:
-            return
+        if self.features is None:
+            return self._encoders.available(manifest)
+        present = self.features.rows_for(manifest) >= 0
         rows = manifest.labelled
-        missing = rows[self.features.rows_for(manifest)[rows] < 0]
-        if len(missing):
+        missing = rows[~present[rows]]
+        if len(missing) and not self.forwarding.skip_errors:
             raise MissingImagesError(
                 f"{manifest.dataset}: {len(missing)} of {len(rows)} labelled images have no row in the features given,"
                 f" e.g. {manifest.sample[missing[0]]}; give a file with all, or go on without them with --skip-errors"
             )
+        return present
 
     def identity(self, manifest: Manifest) -> str:
-        """sha256 of everything a fit depends on, to the last bit of the features; computes missing ones.
+        """sha256 of everything a fit depends on besides the rows; of frozen features to the last bit.
 
         Raises
         ------
         MissingImagesError
             As :meth:`available`.
         """
-        features = self._readable(manifest)
         seal = hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=_plain).encode())
         seal.update(find_head(self.head.head).implementation.encode())
-        seal.update("\x1f".join(features.sample_ids).encode() + features.X.tobytes())
+        if self.features is None and self._encoders.learned:
+            seal.update(self._encoders.identity().encode())
+        else:
+            features = self.features or self._encoders.frozen(manifest)
+            seal.update("\x1f".join(features.sample_ids).encode() + features.X.tobytes())
         return seal.hexdigest()
+
+    def prepare(self, manifest: Manifest, folds: Iterable[Fold]) -> None:
+        """Train the encoders of folds, and compute their features, so that :meth:`fit` finds them."""
+        if self.features is None and self._encoders.learned:
+            for fold in folds:
+                self._encoders.encode(manifest, fold)
 
     def fit(self, manifest: Manifest, fold: Fold) -> FittedHead:
         """Tune and fit the head on the fold's training part; validation rows, where there are any, choose.
 
         The final fit uses training and validation rows together.
         """
-        learn = np.concatenate([fold.train, fold.validation])
-        features = self._features_for(manifest, learn)
+        encoded = self._encoders.encode(manifest, fold) if self.features is None else _given(self.features, fold)
+        train, validation = encoded.fold.train, encoded.fold.validation
+        learn = np.concatenate([train, validation])
         label, group = np.asarray(manifest.label), np.asarray(manifest.group)
-        X = features.X_for(manifest, learn)
+        X = encoded.features.X_for(manifest, learn)
         head = self._head_for(f"r{fold.repeat}-f{fold.number}")
-        if len(fold.validation):
+        if len(validation):
             position = np.arange(len(learn))
-            head.set_params(inner_folds=[(position[: len(fold.train)], position[len(fold.train) :])])
+            head.set_params(inner_folds=[(position[: len(train)], position[len(train) :])])
         # a split by image shares subjects between training and validation and says so; the head cannot keep them apart
-        shared = len(np.intersect1d(group[fold.train], group[fold.validation])) > 0
+        shared = len(np.intersect1d(group[train], group[validation])) > 0
         head.fit(X, label[learn], groups=None if shared else group[learn])
-        facts = {**self._facts(head, X), "features": _short(features.provenance)}
-        return FittedHead(head, features, features.seen, facts)
+        facts = {
+            **self._facts(head, X),
+            "features": _short(encoded.features.provenance),
+            "trained": [dict(facts) for facts in encoded.facts],
+        }
+        return FittedHead(head, encoded, facts)
 
     def fit_all(self, manifest: Manifest) -> FittedHead:
         """Tune and fit the head on every labelled row that has features: the model to keep."""
-        rows = manifest.labelled[self.available(manifest)[manifest.labelled]]
-        empty = np.array([], dtype=np.int64)
-        return self.fit(manifest, Fold(0, -1, rows, empty, empty))
-
-    def _features_for(self, manifest: Manifest, learn: NDArray[np.int64]) -> Features:
-        """The features a fold may use; input statistics that are learned are learned on its training images."""
-        if not any(spec.preprocess.unfitted for spec in self.backbones):
-            return self._features(manifest, self.backbones)
-        workers, resolved = self.forwarding.num_workers, self.store.resolved if self.store else None
-        specs = [
-            fitted_to(spec, manifest, learn, folder=resolved, num_workers=workers) if spec.preprocess.unfitted else spec
-            for spec in self.backbones
-        ]
-        features = self._features(manifest, specs)
-        return replace(features, seen=features.seen | Seen.of_rows(manifest, learn))
-
-    def _readable(self, manifest: Manifest) -> Features:
-        """Features of every image that can be read."""
-        plain = [spec.replace(preprocess=_with_standing_statistics(spec.preprocess)) for spec in self.backbones]
-        return self._features(manifest, plain)
-
-    def _features(self, manifest: Manifest, specs: Sequence[BackboneSpec]) -> Features:
-        if self.features is not None:
-            return self.features
-        key = (manifest.digest, *(spec.digest for spec in specs))
-        if key not in self._loaded:
-            parts = [self._extracted(manifest, spec) for spec in specs]
-            self._loaded[key] = Features.concatenate(parts)
-        return self._loaded[key]
-
-    def _extracted(self, manifest: Manifest, spec: BackboneSpec) -> Features:
-        if self.store is None:
-            raise HeadError("HeadOnFeatures: backbones need a store")
-        how = self.forwarding
-        report = how.extract(spec, manifest, self.store)
-        if report.failed and not how.skip_errors:
-            sample, _, reason = report.failed[0]
-            raise MissingImagesError(
-                f"{manifest.dataset}: {len(report.failed)} image(s) could not be read, e.g. {sample}: {reason};"
-                " mend them, or go on without them with --skip-errors"
-            )
-        return load_features(spec, manifest, self.store, amp_dtype=how.amp_dtype)
+        return self.fit(manifest, everything(self, manifest))
 
     def _head_for(self, fold_name: str) -> TunedHead:
         from sklearn.base import clone
@@ -233,11 +228,15 @@ class HeadOnFeatures:
         }
 
 
-def _with_standing_statistics(preprocess: Preprocess) -> Preprocess:
-    """The same geometry with statistics that need no training images: enough to see which images can be read."""
-    if not preprocess.unfitted:
-        return preprocess
-    return preprocess.replace(scale="unit", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+def everything(candidate: Any, manifest: Manifest) -> Fold:
+    """The fold without a test part: every labelled row a candidate can use."""
+    rows = manifest.labelled[candidate.available(manifest)[manifest.labelled]]
+    empty = np.array([], dtype=np.int64)
+    return Fold(0, -1, rows, empty, empty)
+
+
+def _given(features: Features, fold: Fold) -> Encoded:
+    return Encoded(features, fold, ())
 
 
 def _short(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How forward passes run, and who is told about them."""
+"""How forward passes and training run, and who is told about them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from leukfeat.backbones.finetuned import Training
 from leukfeat.backbones.spec import BackboneSpec
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
@@ -15,7 +19,7 @@ from leukfeat.features.store import FeatureStore
 
 @dataclass(frozen=True)
 class Forwarding:
-    """How forward passes run, as :func:`leukfeat.features.extraction.extract` takes it."""
+    """How forward passes run, as :func:`leukfeat.features.extraction.extract` takes it, and training beside them."""
 
     device: str = "auto"
     amp_dtype: str | None = None
@@ -25,13 +29,27 @@ class Forwarding:
     memo: HashMemo | None = field(default=None, compare=False)
     progress: Callable[..., None] | None = field(default=None, compare=False)
     reported: Callable[[ExtractionReport], None] | None = field(default=None, compare=False)
+    trained: Callable[..., None] | None = field(default=None, compare=False)
+    told: Callable[[str], None] | None = field(default=None, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # another process can neither draw our progress nor print our reports
-        return {**self.__dict__, "progress": None, "reported": None}
+        return {**self.__dict__, "progress": None, "reported": None, "trained": None, "told": None}
 
-    def extract(self, spec: BackboneSpec, manifest: Manifest, store: FeatureStore) -> ExtractionReport:
-        """Compute a backbone's missing features and report."""
+    @property
+    def training(self) -> Training:
+        """How networks are trained."""
+        return Training(self.device, self.amp_dtype, self.num_workers, self.trained, self.told)
+
+    def say(self, line: str) -> None:
+        """Tell whoever listens."""
+        if self.told is not None:
+            self.told(line)
+
+    def extract(
+        self, spec: BackboneSpec, manifest: Manifest, store: FeatureStore, rows: NDArray[np.int64] | None = None
+    ) -> ExtractionReport:
+        """Compute a backbone's missing features of some rows, or of all, and report."""
         report = extract(
             spec,
             manifest,
@@ -41,6 +59,7 @@ class Forwarding:
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             progress=self.progress,
+            rows=rows,
             memo=self.memo,
         )
         if self.reported is not None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
+from leukfeat.backbones.attention_spec import AttentionSpec
+from leukfeat.backbones.finetune import Augment, FineTune
 from leukfeat.backbones.spec import BackboneSpec, Preprocess
 from leukfeat.errors import LeukfeatError, RecipeError
 from leukfeat.textfiles import write_text
@@ -19,7 +21,9 @@ RECIPE_FILE = "leukfeat.yaml"  # what the commands read where they are called wi
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 Switch = Annotated[bool, Field(strict=True)]
-SplitKind = Literal["grouped", "official", "holdout", "fixed-test", "per-image", "per-image-holdout", "file"]
+SplitKind = Literal[
+    "grouped", "official", "holdout", "fixed-test", "reserved", "per-image", "per-image-holdout", "file"
+]
 
 
 class Section(BaseModel):
@@ -39,6 +43,18 @@ class SyntheticData(Section):
     size_confound: Switch = True
 
 
+Augmentation = Annotated[Augment, BeforeValidator(Augment.of), PlainSerializer(Augment.describe)]
+
+
+class CopiesSection(Section):
+    """Augmented copies made BEFORE splitting: only to reproduce papers that did so; every output says that it leaks."""
+
+    per_class: Count
+    folder: Path = Path("copies")
+    augment: Augmentation
+    seed: Seed = 0
+
+
 class DataSection(Section):
     """Which images: a manifest or folder, or generated cells."""
 
@@ -48,6 +64,7 @@ class DataSection(Section):
     subjects: Literal["unknown"] | None = None
     subjects_from: str | None = None
     positive: str | None = None
+    copies: CopiesSection | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSection:
@@ -73,12 +90,17 @@ class SplitSection(Section):
     seed: Seed = 0
     fractions: Annotated[tuple[float, float, float], BeforeValidator(_fractions)] = (60, 20, 20)
     test_part: str = "prelim"
+    validation: Annotated[float, Field(ge=0, lt=1)] | None = None
+    validation_by: Literal["subject", "image"] = "subject"
+    train: Literal["rest", "one"] = "rest"
     file: Path | None = None
 
     @model_validator(mode="after")
     def _file_goes_with_kind(self) -> SplitSection:
         if (self.kind == "file") != (self.file is not None):
             raise ValueError("kind: file and file: PATH belong together")
+        if self.validation is not None and self.kind not in ("fixed-test", "reserved"):
+            raise ValueError("validation belongs to the kinds fixed-test and reserved; holdout has fractions")
         return self
 
 
@@ -118,9 +140,48 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-Backbone = Annotated[BackboneSpec, BeforeValidator(_named)]
+def _specified(value: object) -> object:
+    """A backbone by its name, or by its fields with attention and training as text and mappings."""
+    value = _named(value)
+    if not isinstance(value, Mapping):
+        return value
+    made = {"attention": AttentionSpec.of, "finetune": FineTune.of}
+    return {name: made[name](field) if name in made else field for name, field in value.items()}
+
+
+Backbone = Annotated[BackboneSpec, BeforeValidator(_specified), PlainSerializer(BackboneSpec.describe)]
 Backbones = Annotated[tuple[Backbone, ...], BeforeValidator(_fused), Field(min_length=1)]
 Head = Annotated[HeadSection, BeforeValidator(_named)]
+
+
+class MemberSection(Section):
+    """One member of an ensemble: a backbone with a head, or a network."""
+
+    backbone: Backbones | None = None
+    head: Head | None = None
+    network: Backbone | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> MemberSection:
+        if (self.backbone is None) == (self.network is None) or (self.backbone is None) != (self.head is None):
+            raise ValueError("a member is a backbone with a head, or a network")
+        return self
+
+
+class RuleSection(Section):
+    """How an ensemble combines its members."""
+
+    name: str
+    metric: str | None = None
+    power: float | None = Field(None, gt=0)
+
+
+class EnsembleSection(Section):
+    """Several members and a rule over their probabilities; what the rule learns is learned inside the training part."""
+
+    rule: Annotated[RuleSection, BeforeValidator(_named)]
+    members: Annotated[tuple[MemberSection, ...], Field(min_length=2)]
+    inner_folds: Annotated[int, Field(strict=True, ge=2)] = 3
 
 
 class Paper(Section):
@@ -134,7 +195,8 @@ class Paper(Section):
 class Recipe(Section):
     """Everything a run depends on.
 
-    Every backbone is evaluated with every head. Relative paths are relative to the working directory.
+    Every backbone is evaluated with every head, and beside them every network and ensemble. Relative paths are
+    relative to the working directory.
     """
 
     name: str = Field("run", pattern=r"^[\w.+-]+$")
@@ -143,6 +205,8 @@ class Recipe(Section):
     backbone: Annotated[tuple[Backbones, ...], BeforeValidator(_listed)] = ()
     features: Path | None = None
     head: Annotated[tuple[Head, ...], BeforeValidator(_listed)] = ()
+    network: Annotated[tuple[Backbone, ...], BeforeValidator(_listed)] = ()
+    ensemble: Annotated[tuple[EnsembleSection, ...], BeforeValidator(_listed)] = ()
     extraction: ExtractionSection = ExtractionSection()
     seed: Seed = 0
     cache: Path | None = None
@@ -194,6 +258,26 @@ def load_recipe(file: Path | str) -> Recipe:
     return recipe_from(content, str(file))
 
 
+def yaml_value(text: str) -> Any:
+    """A value as a recipe would write it: ``0.0003``, ``[0.2, 1.2]``, ``{rotate: 45}``.
+
+    Raises
+    ------
+    RecipeError
+        Not YAML.
+    """
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError:
+        raise RecipeError(f"{text!r} is not a value such as 0.0003, frozen or {{rotate: 45}}") from None
+    if isinstance(value, str):
+        try:
+            return float(value)  # YAML 1.1 takes 1e-4 for text
+        except ValueError:
+            return value
+    return value
+
+
 def recipe_from(content: Mapping[str, Any], where: str) -> Recipe:
     """Validate plain values as a recipe; ``where`` names their source in errors, if they have one."""
     try:
@@ -235,7 +319,12 @@ _SECTIONS: dict[str, type] = {
     "split": SplitSection,
     "backbone": BackboneSpec,
     "preprocess": Preprocess,
+    "network": BackboneSpec,
     "head": HeadSection,
+    "ensemble": EnsembleSection,
+    "members": MemberSection,
+    "rule": RuleSection,
+    "copies": CopiesSection,
     "extraction": ExtractionSection,
     "paper": Paper,
 }

@@ -22,12 +22,14 @@ from leukfeat.errors import RunError
 from leukfeat.evaluation.crossval import FoldResult, cross_validate
 from leukfeat.evaluation.runs import RECIPE_YAML, RUN_JSON
 from leukfeat.experiments.bundle import save_bundle
-from leukfeat.experiments.candidates import HeadOnFeatures
+from leukfeat.experiments.candidates import everything
+from leukfeat.experiments.cost import cost_per_cell
 from leukfeat.experiments.environment import environment
-from leukfeat.experiments.grid import candidate_of, each_alone
+from leukfeat.experiments.grid import Candidate, candidate_of, each_alone
+from leukfeat.experiments.histories import save_histories
+from leukfeat.experiments.kept import Kept
 from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.stages import Watcher, forwarding_of, make_split, open_data, open_store
-from leukfeat.heads.tuning import TunedHead
 from leukfeat.textfiles import write_csv
 
 
@@ -90,7 +92,7 @@ class _Job:
     recipe: Recipe
     manifest: Manifest
     plan: SplitPlan
-    candidate: HeadOnFeatures
+    candidate: Candidate
 
     @cached_property
     def digest(self) -> str:
@@ -145,14 +147,16 @@ class _Job:
 
     def execute(self, *, n_jobs: int | None, storage: str | None, watcher: Watcher) -> None:
         """Evaluate, fit the model to keep, and write everything; the run file comes last."""
-        candidate = replace(
-            self.candidate, storage=storage, studies=self.folder / "studies", study_prefix=self.digest[:16]
-        )
+        candidate = self.candidate.in_folder(self.folder, self.digest[:16], storage)
         self.plan.save(self.folder / "split.csv")
         self.recipe.save(self.folder / RECIPE_YAML)
+        usable = candidate.available(self.manifest)
+        folds = [fold.among(usable) for fold in self.plan.folds]
+        candidate.prepare(self.manifest, [*folds, everything(candidate, self.manifest)])
         from joblib import cpu_count
 
-        workers = _Workers(candidate, self.manifest, min(n_jobs or cpu_count(), len(self.plan.folds) + 1))
+        at_once = min(n_jobs or cpu_count(), len(folds) + 1) if candidate.folds_at_once else 1
+        workers = _Workers(candidate, self.manifest, at_once)
         result = cross_validate(
             candidate,
             self.manifest,
@@ -160,13 +164,24 @@ class _Job:
             map_folds=workers,
             progress=lambda done, total: watcher.folds(candidate.name, done, total),
         )
-        head, facts = workers.kept
-        save_bundle(self.folder / "model", head, facts, candidate, self.manifest)
-        _write_trials(self.folder / "trials.csv", [*result.folds, {"repeat": "", "fold": "kept", **facts}])
-        folds = tuple({name: value for name, value in fold.items() if name != "trials"} for fold in result.folds)
+        kept = {"repeat": "", "fold": "kept", **workers.kept.facts}
+        model = save_bundle(self.folder / "model", workers.kept, candidate.describe(), self.manifest, result)
+        _write_trials(self.folder / "trials.csv", [*result.folds, kept])
+        save_histories(self.folder / "training", [*result.folds, kept])
         about = {**environment(), "command": f"leukfeat run {self.folder / RECIPE_YAML}"}
-        replace(result, folds=folds, environment=about).save(self.folder)
+        cost = cost_per_cell(model, self.manifest, folds[0].test, candidate.forwarding)
+        replace(result, folds=tuple(map(_summary, result.folds)), environment=about, cost=cost).save(self.folder)
         shutil.rmtree(self.aside, ignore_errors=True)
+
+
+def _summary(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A fold's facts without what has a file of its own: trials and histories."""
+    kept = {name: value for name, value in facts.items() if name != "trials"}
+    if "trained" in kept:
+        kept["trained"] = [{name: v for name, v in each.items() if name != "history"} for each in kept["trained"]]
+    if "members" in kept:
+        kept["members"] = [_summary(member) for member in kept["members"]]
+    return kept
 
 
 class _Workers:
@@ -180,9 +195,9 @@ class _Workers:
         Processes; 1 stays in this one.
     """
 
-    def __init__(self, candidate: HeadOnFeatures, manifest: Manifest, n_jobs: int) -> None:
+    def __init__(self, candidate: Candidate, manifest: Manifest, n_jobs: int) -> None:
         self.candidate, self.manifest, self.n_jobs = candidate, manifest, n_jobs
-        self.kept: tuple[TunedHead, Mapping[str, Any]]
+        self.kept: Kept
 
     def __call__(self, work: Callable[[Fold], FoldResult], folds: Iterable[Fold]) -> Iterator[FoldResult]:
         from joblib import Parallel, delayed
@@ -199,17 +214,23 @@ class _Workers:
             self.kept = next(results)
 
 
-def _fit_kept(candidate: HeadOnFeatures, manifest: Manifest) -> tuple[TunedHead, Mapping[str, Any]]:
-    """The head fitted on every labelled row; its features stay behind."""
-    fitted = candidate.fit_all(manifest)
-    return fitted.head, fitted.facts
+def _fit_kept(candidate: Candidate, manifest: Manifest) -> Kept:
+    """What a bundle needs of the fit on every labelled row; features stay behind."""
+    return candidate.fit_all(manifest).kept
 
 
 def _write_trials(file: Path, folds: Iterable[Mapping[str, Any]]) -> None:
     """One line a trial: fold, number, state, score, seconds, parameters as JSON."""
     rows: list[Sequence[object]] = [["repeat", "fold", "trial", "state", "value", "seconds", "rounds", "params"]]
     for fold in folds:
-        for trial in fold["trials"]:
+        for trial in _trials(fold):
             facts = [trial.get(name) for name in ("number", "state", "value", "seconds", "rounds")]
             rows.append([fold["repeat"], fold["fold"], *facts, json.dumps(trial["params"], sort_keys=True)])
-    write_csv(file, rows)
+    if len(rows) > 1:
+        write_csv(file, rows)
+
+
+def _trials(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The trials of a fit, and of an ensemble's members one after another."""
+    own = list(facts.get("trials", ()))
+    return own + [trial for member in facts.get("members", ()) for trial in _trials(member)]

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from leukfeat.backbones.spec import BackboneSpec
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import RecipeError
+from leukfeat.experiments.encoders import Encoders
 from leukfeat.experiments.forwarding import Forwarding
-from leukfeat.experiments.recipe import DataSection, Recipe, SplitSection, SyntheticData
+from leukfeat.experiments.recipe import CopiesSection, DataSection, Recipe, SplitSection, SyntheticData
 from leukfeat.features.exchange import write_features
 from leukfeat.features.extraction import ExtractionReport, load_features
 from leukfeat.features.store import FeatureStore
@@ -48,6 +52,8 @@ class Watcher:
 def open_data(recipe: Recipe, watcher: Watcher, *, rehash: bool = False) -> Manifest:
     """The manifest a recipe's data section means; generated cells are drawn where they are not there yet."""
     manifest = _drawn(recipe.data.synthetic, watcher) if recipe.data.synthetic else _read(recipe.data, watcher, rehash)
+    if recipe.data.copies is not None:
+        manifest = _copied(manifest, recipe.data.copies, watcher)
     for line in manifest.describe():
         watcher.told(line)
     return manifest
@@ -81,6 +87,17 @@ def _read(data: DataSection, watcher: Watcher, rehash: bool) -> Manifest:
     )
 
 
+def _copied(manifest: Manifest, wanted: CopiesSection, watcher: Watcher) -> Manifest:
+    """The manifest with augmented copies, made before any split: what some papers did."""
+    from leukfeat.backbones.augmentation import augmented
+    from leukfeat.data.copies import copies_of
+
+    def make(image: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+        return augmented(image, wanted.augment, wanted.seed, number)
+
+    return copies_of(manifest, wanted.per_class, wanted.folder, make, seed=wanted.seed, progress=watcher.rendering)
+
+
 def make_split(manifest: Manifest, split: SplitSection) -> SplitPlan:
     """The plan a recipe's split section means."""
     if split.kind == "file":
@@ -95,7 +112,20 @@ def make_split(manifest: Manifest, split: SplitSection) -> SplitPlan:
             manifest, split.fractions, split.repeats, split.seed, per_image=True
         ),
         "official": lambda: SplitPlan.official(manifest),
-        "fixed-test": lambda: SplitPlan.fixed_test(manifest, split.test_part),
+        "fixed-test": lambda: SplitPlan.fixed_test(
+            manifest,
+            split.test_part,
+            validation=split.validation or 0.0,
+            validation_by=split.validation_by,
+            seed=split.seed,
+        ),
+        "reserved": lambda: SplitPlan.reserved(
+            manifest,
+            split.folds,
+            split.seed,
+            train=split.train,
+            validation=0.2 if split.validation is None else split.validation,
+        ),
     }
     return makers[split.kind]()
 
@@ -123,19 +153,46 @@ def extract_recipe(
 ) -> list[ExtractionReport]:
     """Compute the missing features of every backbone a recipe names, each once.
 
+    A backbone that is fine-tuned, or whose input statistics are learned, is trained on the training part of each fold
+    of the recipe's split, and gives the features of that fold.
+
     Raises
     ------
     RecipeError
         The recipe names no backbone.
-    UsageError
-        A backbone's input statistics are learned from training images, which only a fold has.
     """
     watcher = watcher or Watcher()
     specs = _all_backbones(recipe)
     manifest = open_data(recipe, watcher, rehash=rehash)
     store = open_store(recipe)
-    how = replace(forwarding_of(recipe, watcher.forwarding), memo=HashMemo(rehash=rehash))
-    return [how.extract(spec, manifest, store) for spec in specs]
+    reports: list[ExtractionReport] = []
+    how = replace(
+        forwarding_of(recipe, watcher.forwarding),
+        memo=HashMemo(rehash=rehash),
+        reported=_both(watcher.forwarding.reported, reports.append),
+    )
+    encoders = [Encoders((spec,), store, how) for spec in specs]
+    if any(each.learned for each in encoders):
+        plan = make_split(manifest, recipe.split)
+        for line in plan.describe():
+            watcher.told(line)
+    for spec, each in zip(specs, encoders, strict=True):
+        if not each.learned:
+            how.extract(spec, manifest, store)
+            continue
+        usable = each.available(manifest)
+        for fold in plan.folds:
+            each.encode(manifest, fold.among(usable))
+    return reports
+
+
+def _both(first: Callable[..., None] | None, second: Callable[..., None]) -> Callable[..., None]:
+    def tell(report: ExtractionReport) -> None:
+        if first is not None:
+            first(report)
+        second(report)
+
+    return tell
 
 
 def _all_backbones(recipe: Recipe) -> list[BackboneSpec]:
