@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from leukfeat.cli import cache, data, features, machine, runs
+from leukfeat.cli import cache, data, features, machine, predict, runs
 from leukfeat.errors import LeukfeatError
 
 _INTERRUPTED = 130  # what the shell calls a command that Ctrl-C has ended
@@ -50,8 +50,10 @@ app.command("init")(data.init)
 app.add_typer(data.app, name="data")
 app.command("extract")(features.extract)
 app.command("fit-head")(runs.fit_head)
+app.command("fit-net")(runs.fit_net)
 app.command("run")(runs.run)
 app.command("compare")(runs.compare)
+app.command("predict")(predict.predict)
 app.add_typer(cache.app, name="cache")
 app.command("models")(machine.models)
 app.command("doctor")(machine.doctor)

@@ -119,19 +119,10 @@ def export(
 
     Example: leukfeat cache export cells.csv --backbone efficientnet_b0 --weights random -o features.h5
     """
+    given = locals()
     from leukfeat.experiments.stages import export_recipe
 
-    recipe = o.recipe_of(
-        data,
-        {
-            "data.dataset": dataset,
-            "data.subjects": subjects,
-            "data.subjects_from": subjects_from,
-            "backbone": o.backbones_of(backbone, weights, pooling, layer),
-            "extraction.amp_dtype": amp_dtype,
-            "cache": cache,
-        },
-    )
+    recipe = o.recipe_of(data, {**o.flags_of(given), "backbone": o.backbones_of(given)})
     with progress() as shown:
         features, missing = export_recipe(recipe, output, watcher(shown, quiet=False))
     say(

@@ -7,9 +7,12 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from leukfeat.backbones.training import TrainingProgress
 
 
 def say(line: str) -> None:
@@ -65,6 +68,18 @@ class Progress:
         seconds = time.monotonic() - self._started[name]
         rate = f"{done / seconds:.1f}/s" if seconds > 0.5 else ""
         self._live.update(self._tasks[name], completed=done, total=total, rate=rate)
+
+    def training(self, now: TrainingProgress) -> None:
+        """Show where a training is: epoch, loss, metric, time left."""
+        if self._live is None:
+            return
+        value = "" if now.value is None else f", {now.metric.replace('_', ' ')} {now.value:.4g}"
+        done, total = (now.epoch - 1) * now.steps + now.step, now.epochs * now.steps
+        if "train" not in self._tasks or done <= self._live.tasks[self._tasks["train"]].completed:
+            self._tasks["train"] = self._live.add_task("train", total=total, rate="")
+        told = f"train, epoch {now.epoch}/{now.epochs}, loss {now.loss:.4f}{value}"
+        left = f"{now.seconds_left:.0f} s left"
+        self._live.update(self._tasks["train"], completed=done, total=total, rate=left, description=told)
 
     def bar(self, name: str) -> Callable[..., None]:
         """A callback that shows progress under a name."""

@@ -22,6 +22,18 @@ def extract(
     weights: o.Weights = None,
     pooling: o.Pooling = None,
     layer: o.Layer = None,
+    attention: o.Attention = None,
+    views: o.Views = None,
+    finetune_epochs: o.FinetuneEpochs = None,
+    finetune: o.Finetune = None,
+    head_trains_on: o.HeadTrainsOn = None,
+    split: o.Split = None,
+    split_file: o.SplitFile = None,
+    folds: o.Folds = None,
+    repeats: o.Repeats = None,
+    fractions: o.Fractions = None,
+    test_part: o.TestPart = None,
+    seed: o.Seed = None,
     cache: o.Cache = None,
     device: o.Device = None,
     amp_dtype: o.AmpDtype = None,
@@ -37,26 +49,15 @@ def extract(
 ) -> None:
     """Compute the embeddings of every image that the store does not hold yet.
 
+    With --finetune-epochs the backbone is first trained on the training subjects of every fold of the split, and gives
+    the features of that fold.
+
     Example: leukfeat extract cells.csv --backbone efficientnet_b0 --weights random
     """
+    given = locals()
     from leukfeat.experiments.stages import extract_recipe
 
-    recipe = o.recipe_of(
-        data,
-        {
-            "data.dataset": dataset,
-            "data.subjects": subjects,
-            "data.subjects_from": subjects_from,
-            "data.positive": positive,
-            "backbone": o.backbones_of(backbone, weights, pooling, layer),
-            "extraction.device": device,
-            "extraction.amp_dtype": amp_dtype,
-            "extraction.batch_size": batch_size,
-            "extraction.num_workers": num_workers,
-            "extraction.skip_errors": skip_errors,
-            "cache": cache,
-        },
-    )
+    recipe = o.recipe_of(data, {**o.flags_of(given), "backbone": o.backbones_of(given)})
     with progress() as shown:
         reports = extract_recipe(recipe, watcher=watcher(shown, quiet=as_json), rehash=rehash)
     if as_json:
@@ -74,7 +75,12 @@ def watcher(shown: Progress, *, quiet: bool) -> Watcher:
         told=(lambda line: None) if quiet else say,
         hashing=shown.bar("checksums"),
         rendering=shown.bar("cells"),
-        forwarding=Forwarding(progress=shown.bar("extract"), reported=None if quiet else _print_report),
+        forwarding=Forwarding(
+            progress=shown.bar("extract"),
+            reported=None if quiet else _print_report,
+            trained=shown.training,
+            told=None if quiet else say,
+        ),
         folds=shown.update,
     )
 

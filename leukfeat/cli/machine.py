@@ -15,23 +15,35 @@ def models(
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Part of a backbone's name, or a glob.")] = "",
     as_json: Json = False,
 ) -> None:
-    """List heads, poolings and, with a pattern, the backbones whose name fits.
+    """List heads, attentions, poolings, rules of ensembles and, with a pattern, the backbones whose name fits.
 
     Example: leukfeat models efficientnet
     """
+    from leukfeat.backbones.attention_spec import KINDS
     from leukfeat.backbones.catalog import NAMED_BACKBONES, backbone_names
-    from leukfeat.backbones.spec import POOLING_NAMES
+    from leukfeat.backbones.finetune import OPTIMIZER_NAMES
+    from leukfeat.backbones.spec import POOLING_NAMES, VIEW_NAMES
+    from leukfeat.evaluation.rules import RULES
     from leukfeat.heads.catalog import HEADS
 
     heads = {name: spec.summary for name, spec in HEADS.items()}
     backbones = backbone_names(pattern) if pattern else NAMED_BACKBONES
+    tables = {
+        "attentions": ("none", *KINDS),
+        "poolings": POOLING_NAMES,
+        "views": VIEW_NAMES,
+        "optimizers": OPTIMIZER_NAMES,
+        "rules of ensembles": tuple(RULES),
+    }
     if as_json:
-        say_json({"heads": heads, "poolings": list(POOLING_NAMES), "backbones": list(backbones)})
+        lists = {name: list(known) for name, known in {**tables, "backbones": backbones}.items()}
+        say_json({"heads": heads, **lists})
         return
     say("heads")
     for name, summary in heads.items():
         say(f"    {name:<15}{summary}")
-    say(f"poolings: {', '.join(POOLING_NAMES)}")
+    for name, known in tables.items():
+        say(f"{name}: {', '.join(known)}")
     if not pattern:
         say(f"backbones: any timm model, e.g. {', '.join(backbones)}; 'leukfeat models PATTERN' lists them")
         return

@@ -35,8 +35,47 @@ Weights = Annotated[
     str | None,
     typer.Option(metavar="WHICH", help="imagenet (download), random, or a .safetensors file. [default: imagenet]"),
 ]
-Pooling = Annotated[str | None, typer.Option(metavar="NAME", help="avg, max, avgmax, cls or flatten. [default: avg]")]
-Layer = Annotated[str | None, typer.Option(metavar="NAME", help="An earlier layer to take features from.")]
+Pooling = Annotated[
+    str | None, typer.Option(metavar="NAME", help="avg, max, avgmax, bilinear, cls or flatten. [default: avg]")
+]
+Layer = Annotated[
+    str | None, typer.Option(metavar="NAME", help="An earlier layer to take features from, or to put attention on.")
+]
+Attention = Annotated[
+    str | None, typer.Option(metavar="NAME", help="none, eca, cbam, saeed, … (see 'leukfeat models'). [default: none]")
+]
+Views = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Average over flips, d4 or rotations-8 of an image. [default: none]")
+]
+FinetuneEpochs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Train the backbone so long on the training subjects of every fold."),
+]
+Finetune = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--finetune",
+        metavar="KEY=VALUE",
+        help="Any setting of training, e.g. lr=0.0003, batch_norm=frozen; repeatable.",
+    ),
+]
+HeadTrainsOn = Annotated[
+    str | None,
+    typer.Option(metavar="WHICH", help="Rows for the head of a fine-tuned backbone: unseen (by it) or all."),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="grouped, official, holdout, fixed-test, reserved, per-image or per-image-holdout. [default: grouped]",
+    ),
+]
+SplitFile = Annotated[Path | None, typer.Option(metavar="CSV", help="Columns sample, fold_0 … (train/val/test).")]
+Folds = Annotated[int | None, typer.Option(min=2, help="Outer folds. [default: 5]")]
+Repeats = Annotated[int | None, typer.Option(min=1, help="Repeats of the split. [default: 1]")]
+Fractions = Annotated[str | None, typer.Option(metavar="A/B/C", help="Holdout shares. [default: 60/20/20]")]
+TestPart = Annotated[str | None, typer.Option(metavar="NAME", help="Official part to test on (fixed-test).")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seeds folds, training and tuning. [default: 0]")]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Feature store. [default: $LEUKFEAT_CACHE or cache]")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu or cuda. [default: auto]")]
 AmpDtype = Annotated[str | None, typer.Option(metavar="TYPE", help="float16 or bfloat16 on CUDA. [default: float32]")]
@@ -46,6 +85,29 @@ SkipErrors = Annotated[bool, typer.Option("--skip-errors", help="Go on without i
 Rehash = Annotated[bool, typer.Option("--rehash", help="Read every file anew instead of trusting size and time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
+
+# Which key of a recipe a parameter of that name sets, in every command that has it.
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "dataset": ("data.dataset",),
+    "subjects": ("data.subjects",),
+    "subjects_from": ("data.subjects_from",),
+    "positive": ("data.positive",),
+    "split": ("split.kind",),
+    "split_file": ("split.file",),
+    "folds": ("split.folds",),
+    "repeats": ("split.repeats",),
+    "fractions": ("split.fractions",),
+    "test_part": ("split.test_part",),
+    "seed": ("split.seed", "seed"),
+    "features": ("features",),
+    "device": ("extraction.device",),
+    "amp_dtype": ("extraction.amp_dtype",),
+    "batch_size": ("extraction.batch_size",),
+    "num_workers": ("extraction.num_workers",),
+    "skip_errors": ("extraction.skip_errors",),
+    "cache": ("cache",),
+    "out": ("out",),
+}
 
 # A flag that is given takes the place of these keys of a standing recipe.
 _ALTERNATIVES = {
@@ -58,13 +120,21 @@ _ALTERNATIVES = {
 }
 
 
+def flags_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted recipe keys of a command's parameters; parameters that set no single key are passed over."""
+    flags = {key: parameters[name] for name, keys in _KEYS.items() if name in parameters for key in keys}
+    if parameters.get("split_file") and not parameters.get("split"):
+        flags["split.kind"] = "file"
+    return flags
+
+
 def recipe_of(data: Path | None, flags: Mapping[str, Any]) -> Recipe:
     """The recipe that a command line means.
 
     Parameters
     ----------
     data : Path or None
-        DATA; ``None`` takes ``leukfeat.yaml`` of the working directory, which flags then override.
+        DATA, or a recipe (YAML); ``None`` takes ``leukfeat.yaml`` of the working directory. Flags override a recipe.
     flags : mapping
         Dotted recipe keys (``"split.folds"``) and what was given for them; ``None`` and ``False`` mean "not given".
         Entries under ``head`` and ``backbone`` are completed by the recipe's entries of the same name.
@@ -79,14 +149,16 @@ def recipe_of(data: Path | None, flags: Mapping[str, Any]) -> Recipe:
     from leukfeat.experiments.recipe import RECIPE_FILE, load_recipe, recipe_from
 
     content: dict[str, Any]
-    if data is not None:
+    if data is not None and data.suffix.lower() in (".yaml", ".yml"):
+        content, where = load_recipe(data).resolved(), f"{data} with the options given"
+    elif data is not None:
         content, where = {"data": {"path": data}}, ""
     elif Path(RECIPE_FILE).is_file():
         content, where = load_recipe(RECIPE_FILE).resolved(), f"{RECIPE_FILE} with the options given"
     else:
         raise UsageError(f"no DATA given and no {RECIPE_FILE} here; name a manifest or folder, or see 'leukfeat init'")
     given = {key: value for key, value in flags.items() if value is not None and value is not False}
-    for key in ("head", "backbone"):
+    for key in ("head", "backbone", "network"):
         if key in given:
             given[key] = [_completed(entry, content.get(key, ())) for entry in given[key]]
     for dotted in {other for key in given for other in _ALTERNATIVES.get(key, ())} - set(given):
@@ -104,14 +176,21 @@ def _completed(entry: dict[str, Any], standing: Iterable[Any]) -> dict[str, Any]
         return {"concatenate": [_completed(part, standing) for part in entry["concatenate"]]}
     flat = [part for other in standing for part in (other if isinstance(other, list) else [other])]
     named: dict[str, Any] = next((part for part in flat if part["name"] == entry.get("name")), {})
-    return {**named, **entry}
+    merged = {**named, **entry}
+    if "finetune" in entry:
+        merged["finetune"] = {**(named.get("finetune") or {}), **entry["finetune"]}
+    return merged
 
 
-def backbones_of(
-    names: list[str] | None, weights: str | None, pooling: str | None, layer: str | None
-) -> list[dict[str, Any]] | None:
-    """Backbone entries from the flags for them; None where no flag was given."""
-    shared = {key: value for key, value in (("weights", weights), ("pooling", pooling), ("layer", layer)) if value}
+def backbones_of(parameters: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Backbone entries from a command's parameters for them; None where no such flag was given."""
+    names: list[str] | None = parameters.get("backbone")
+    weights: str | None = parameters.get("weights")
+    plain = ("weights", "pooling", "layer", "attention", "views")
+    shared: dict[str, Any] = {key: parameters[key] for key in plain if parameters.get(key)}
+    training = training_of(parameters)
+    if training:
+        shared["finetune"] = training
     if names:
         return [{"name": name, **shared} for name in names]
     if weights and weights.endswith(".safetensors"):
@@ -119,6 +198,20 @@ def backbones_of(
     if shared:
         raise UsageError(f"--{next(iter(shared))} needs a --backbone to go with")
     return None
+
+
+def training_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of training from a command's parameters; empty where no such flag was given."""
+    named = {"finetune_epochs": "epochs", "head_trains_on": "head_trains_on", "lr": "lr", "optimizer": "optimizer"}
+    from leukfeat.experiments.recipe import yaml_value
+
+    settings = {key: parameters[name] for name, key in named.items() if parameters.get(name) is not None}
+    for text in parameters.get("finetune") or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--finetune {text}: write KEY=VALUE, e.g. --finetune lr=0.0003")
+        settings[key.strip()] = yaml_value(value)
+    return settings
 
 
 def heads_of(data: Path | None, names: list[str] | None, **settings: Any) -> list[dict[str, Any]] | None:

@@ -32,25 +32,20 @@ def fit_head(
     weights: o.Weights = None,
     pooling: o.Pooling = None,
     layer: o.Layer = None,
+    attention: o.Attention = None,
+    views: o.Views = None,
+    finetune_epochs: o.FinetuneEpochs = None,
+    finetune: o.Finetune = None,
+    head_trains_on: o.HeadTrainsOn = None,
     features: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Features with ids (HDF5, parquet, npz) in place of a backbone.")
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="grouped, official, holdout, fixed-test, per-image or per-image-holdout. [default: grouped]",
-        ),
-    ] = None,
-    split_file: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Columns sample, fold_0 … (train/val/test).")
-    ] = None,
-    folds: Annotated[int | None, typer.Option(min=2, help="Outer folds. [default: 5]")] = None,
-    repeats: Annotated[int | None, typer.Option(min=1, help="Repeats of the split. [default: 1]")] = None,
-    fractions: Annotated[str | None, typer.Option(metavar="A/B/C", help="Holdout shares. [default: 60/20/20]")] = None,
-    test_part: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Official part to test on (fixed-test).")
-    ] = None,
+    split: o.Split = None,
+    split_file: o.SplitFile = None,
+    folds: o.Folds = None,
+    repeats: o.Repeats = None,
+    fractions: o.Fractions = None,
+    test_part: o.TestPart = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Optuna trials a fold. [default: 30]")] = None,
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop tuning a fold after this time.")
@@ -63,7 +58,7 @@ def fit_head(
             " [default: auroc for two classes, else balanced_accuracy]",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seeds folds and tuning. [default: 0]")] = None,
+    seed: o.Seed = None,
     storage: Storage = None,
     jobs: Jobs = None,
     out: Out = None,
@@ -80,41 +75,79 @@ def fit_head(
     skip_errors: o.SkipErrors = False,
     as_json: o.Json = False,
 ) -> None:
-    """Tune a head on frozen features, test it on patients it has not seen, and keep the model.
+    """Tune a head on features, test it on patients it has not seen, and keep the model.
 
-    Missing features are extracted first. The same command continues a stopped run.
+    Missing features are extracted first; with --finetune-epochs the backbone is trained on the training subjects of
+    every fold before that. The same command continues a stopped run.
 
     Example: leukfeat fit-head cells.csv --backbone efficientnet_b0 --weights random --head xgboost --trials 10
     """
-    together = o.backbones_of(backbone, weights, pooling, layer)
-    recipe = o.recipe_of(
-        data,
-        {
-            "data.dataset": dataset,
-            "data.subjects": subjects,
-            "data.subjects_from": subjects_from,
-            "data.positive": positive,
-            "split.kind": "file" if split_file and split is None else split,
-            "split.file": split_file,
-            "split.folds": folds,
-            "split.repeats": repeats,
-            "split.fractions": fractions,
-            "split.test_part": test_part,
-            "split.seed": seed,
-            "seed": seed,
-            "backbone": None if together is None else [{"concatenate": together}],
-            "head": o.heads_of(data, head, trials=trials, timeout=timeout, metric=metric),
-            "features": features,
-            "extraction.device": device,
-            "extraction.amp_dtype": amp_dtype,
-            "extraction.batch_size": batch_size,
-            "extraction.num_workers": num_workers,
-            "extraction.skip_errors": skip_errors,
-            "cache": cache,
-            "out": out,
-        },
-    )
+    given = locals()
+    together = o.backbones_of(given)
+    changes = {
+        **o.flags_of(given),
+        "backbone": None if together is None else [{"concatenate": together}],
+        "head": o.heads_of(data, head, trials=trials, timeout=timeout, metric=metric),
+    }
+    recipe = o.recipe_of(data, changes).model_copy(update={"network": (), "ensemble": ()})
     _execute(recipe, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=None)
+
+
+def fit_net(
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA|RECIPE",
+            help="Manifest CSV, data-set folder, or a recipe; without it ./leukfeat.yaml answers.",
+        ),
+    ] = None,
+    backbone: o.BackboneNames = None,
+    weights: o.Weights = None,
+    pooling: o.Pooling = None,
+    layer: o.Layer = None,
+    attention: o.Attention = None,
+    views: o.Views = None,
+    finetune_epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs of training.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="adamw, adam, adamax or sgd. [default: adamw]")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate.")] = None,
+    finetune: o.Finetune = None,
+    split: o.Split = None,
+    split_file: o.SplitFile = None,
+    folds: o.Folds = None,
+    repeats: o.Repeats = None,
+    fractions: o.Fractions = None,
+    test_part: o.TestPart = None,
+    seed: o.Seed = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    dataset: o.Dataset = None,
+    subjects: o.Subjects = None,
+    subjects_from: o.SubjectsFrom = None,
+    positive: o.Positive = None,
+    cache: o.Cache = None,
+    device: o.Device = None,
+    amp_dtype: o.AmpDtype = None,
+    batch_size: o.BatchSize = None,
+    num_workers: o.NumWorkers = None,
+    skip_errors: o.SkipErrors = False,
+    as_json: o.Json = False,
+) -> None:
+    """Train a network end to end in every fold, test it on patients it has not seen, and keep the model.
+
+    Several --backbone are networks of their own. The same command continues a stopped training.
+
+    Example: leukfeat fit-net cells.csv --backbone resnet18 --weights random --attention cbam --epochs 1 --folds 2
+    """
+    given = locals()
+    networks = o.backbones_of(given)
+    if networks is not None:
+        size = {"batch_size": batch_size} if batch_size is not None else {}
+        networks = [{**entry, "finetune": {**size, **entry.get("finetune", {})}} for entry in networks]
+    recipe = o.recipe_of(data, {**o.flags_of(given), "network": networks})
+    recipe = recipe.model_copy(update={"backbone": (), "head": (), "ensemble": (), "features": None})
+    _execute(recipe, jobs=1, storage=None, overwrite=overwrite, as_json=as_json, report=None)
 
 
 def run(
@@ -125,6 +158,12 @@ def run(
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the report goes. [default: the recipe's]")
     ] = None,
+    smoke: Annotated[
+        bool,
+        typer.Option(
+            "--smoke", help="Everything small, on generated cells: does the recipe work? No figure means anything."
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     as_json: o.Json = False,
 ) -> None:
@@ -133,9 +172,14 @@ def run(
     Example: leukfeat run configs/quickstart.yaml
     """
     from leukfeat.experiments.recipe import load_recipe
+    from leukfeat.experiments.smoke import smoke_of
 
+    loaded = load_recipe(recipe)
+    if smoke:
+        loaded = smoke_of(loaded, out or Path("smoke"))
+        out = None
     changes = {name: value for name, value in (("out", out), ("report", report)) if value is not None}
-    loaded = load_recipe(recipe).model_copy(update=changes)
+    loaded = loaded.model_copy(update=changes)
     _execute(loaded, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=loaded.report)
 
 

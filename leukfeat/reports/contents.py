@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,7 +199,11 @@ def cost_table(runs: Sequence[Run]) -> Table:
     """Time and size of every run, as far as recorded."""
     columns = (
         Column("run"),
+        Column("parameters", form=",d"),
+        Column("MACs per image", form=",d"),
+        Column("file to answer (ms per cell)", form=",.1f"),
         Column("total (s)", form=",.1f"),
+        Column("training of networks, sum of folds (s)", form=",.0f"),
         Column("fit, mean of folds (s)", form=",.2f"),
         Column("predict (ms per image)", form=",.2f"),
         Column("features", form=",d"),
@@ -214,16 +218,28 @@ def _costs(run: Run) -> tuple[Cell, ...]:
     predicts = [fold["seconds"]["predict"] for fold in run.folds if "predict" in fold.get("seconds", {})]
     features = {fold["n_features"] for fold in run.folds if "n_features" in fold}
     trained = [fold["n_train"] for fold in run.folds if "n_train" in fold]
+    trainings = [float(each["seconds"]) for fold in run.folds for each in _trainings(fold) if "seconds" in each]
     made_by = dict.fromkeys(str(fold["implementation"]) for fold in run.folds if "implementation" in fold)
     return (
         run.name,
+        run.cost.get("parameters"),
+        run.cost.get("macs"),
+        run.cost.get("ms_per_cell"),
         run.seconds,
+        sum(trainings) if trainings else None,
         float(np.mean(fits)) if fits else None,
         1000 * float(np.sum(predicts)) / len(run.predictions) if predicts else None,
         max(features) if features else None,
         float(np.mean(trained)) if trained else None,
         ", ".join(made_by) or None,
     )
+
+
+def _trainings(fold: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Facts of every network trained in a fold, those of an ensemble's members too."""
+    yield from fold.get("trained", ())
+    for member in fold.get("members", ()):
+        yield from _trainings(member)
 
 
 def parameters(run: Run) -> Table:
