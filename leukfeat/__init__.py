@@ -16,15 +16,21 @@ import importlib.metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from leukfeat.backbones.attention_spec import AttentionSpec
+    from leukfeat.backbones.finetune import FineTune
     from leukfeat.backbones.spec import BackboneSpec, Preprocess
     from leukfeat.data.manifest import Manifest
     from leukfeat.data.splits import SplitPlan
     from leukfeat.data.synthetic import synthesize
     from leukfeat.errors import LeakageError, LeukfeatError
     from leukfeat.evaluation.crossval import cross_validate
+    from leukfeat.evaluation.ensembles import EnsembleRule
     from leukfeat.evaluation.predictions import Predictions
     from leukfeat.evaluation.runs import Run
     from leukfeat.experiments.candidates import HeadOnFeatures
+    from leukfeat.experiments.ensembles import Ensemble
+    from leukfeat.experiments.networks import EndToEnd
+    from leukfeat.experiments.prediction import load
     from leukfeat.experiments.recipe import load_recipe
     from leukfeat.experiments.run import run
     from leukfeat.features.extraction import extract, load_features
@@ -34,9 +40,14 @@ if TYPE_CHECKING:
     from leukfeat.reports.comparison import compare
 
 __all__ = [
+    "AttentionSpec",
     "BackboneSpec",
+    "EndToEnd",
+    "Ensemble",
+    "EnsembleRule",
     "FeatureStore",
     "Features",
+    "FineTune",
     "HeadOnFeatures",
     "LeakageError",
     "LeukfeatError",
@@ -49,6 +60,7 @@ __all__ = [
     "compare",
     "cross_validate",
     "extract",
+    "load",
     "load_features",
     "load_recipe",
     "run",
@@ -56,9 +68,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AttentionSpec": "backbones.attention_spec",
     "BackboneSpec": "backbones.spec",
+    "EndToEnd": "experiments.networks",
+    "Ensemble": "experiments.ensembles",
+    "EnsembleRule": "evaluation.ensembles",
     "FeatureStore": "features.store",
     "Features": "features.table",
+    "FineTune": "backbones.finetune",
     "HeadOnFeatures": "experiments.candidates",
     "LeakageError": "errors",
     "LeukfeatError": "errors",
@@ -71,6 +88,7 @@ _HOMES = {
     "compare": "reports.comparison",
     "cross_validate": "evaluation.crossval",
     "extract": "features.extraction",
+    "load": "experiments.prediction",
     "load_features": "features.extraction",
     "load_recipe": "experiments.recipe",
     "run": "experiments.run",

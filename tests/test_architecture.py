@@ -22,14 +22,15 @@ LAYERS = {
     "heads": FOUNDATION | {"data.folds"},
     "evaluation": FOUNDATION | {"data"},
     "reports": FOUNDATION | {"data", "evaluation"},
-    "experiments": FOUNDATION | {"data", "backbones", "features", "heads", "evaluation"},
+    "explain": FOUNDATION | {"data", "backbones", "heads"},
+    "experiments": FOUNDATION | {"data", "backbones", "features", "heads", "evaluation", "explain", "reports.training"},
     "cli": FOUNDATION | {"data", "backbones", "features", "heads", "evaluation", "reports", "experiments"},
     "__main__": {"cli"},
 }
 
 # Where a heavy library may be imported at all.
 HOMES = {
-    "torch": {"backbones", "experiments.doctor"},
+    "torch": {"backbones", "explain", "experiments.doctor"},
     "timm": {"backbones"},
     "torchvision": {"backbones"},
     "h5py": {"features"},
@@ -39,14 +40,14 @@ HOMES = {
     "lightgbm": {"heads"},
     "optuna": {"heads"},
     "skops": {"heads"},
-    "matplotlib": {"reports"},
+    "matplotlib": {"reports", "explain"},
     "jinja2": {"reports"},
     "typer": {"cli"},
     "rich": {"cli"},
     "joblib": {"experiments"},
     "pydantic": {"experiments"},
     "yaml": {"experiments"},
-    "PIL": {"data", "backbones.inputs"},
+    "PIL": {"data", "backbones.inputs", "explain"},
     "pandas": set(),
     "pickle": set(),
 }

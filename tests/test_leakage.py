@@ -163,3 +163,31 @@ def test_labels_permuted_between_subjects_give_chance(head: str) -> None:
         areas.append(score(done.predictions, ["auroc"])["auroc"].value)
     error = np.std(areas, ddof=1) / np.sqrt(len(areas))
     assert abs(np.mean(areas) - 0.5) < 3 * error, (np.mean(areas), error)
+
+
+def test_fine_tuning_on_random_labels_gives_chance(tmp_path: Path) -> None:
+    """An encoder trained on labels that mean nothing must know nothing about the patients it is tested on.
+
+    Labels are dealt out to whole subjects at random; any way for a test image to reach training would show as an AUROC
+    above a half, since the network is trained until it knows its own images.
+    """
+    from leukfeat.backbones.finetune import FineTune
+    from leukfeat.data.synthetic import synthesize
+    from leukfeat.features.store import FeatureStore
+
+    cells = synthesize(tmp_path / "cells", n_subjects=60, n_cells=2, seed=3, size=32)
+    values = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        subjects = sorted(set(cells.subject))
+        drawn = dict(zip(subjects, rng.permutation(["ALL", "HEM"] * 30), strict=True))
+        shuffled = replace(cells, label=tuple(drawn[subject] for subject in cells.subject))
+        training = FineTune(epochs=4, lr=3e-3, batch_size=16, head_trains_on=("all", "unseen")[seed % 2], seed=seed)
+        backbone = BackboneSpec("test_efficientnet", "random", preprocess=Preprocess(32), finetune=training)
+        head = TunedHead("logistic", n_trials=1, inner_folds=2, params={"reduction": "none"}, random_state=seed)
+        candidate = HeadOnFeatures(backbone, head, FeatureStore(tmp_path / "cache"))
+        run = cross_validate(candidate, shuffled, SplitPlan.grouped(shuffled, 2, seed=seed))
+        values.append(score(run.predictions, ["auroc"])["auroc"].value)
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    assert abs(np.mean(values) - 0.5) < 3 * error, values
+    assert error < 0.06, "a wider error would find nothing"

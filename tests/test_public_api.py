@@ -8,9 +8,9 @@ import sys
 import leukfeat
 
 PUBLIC = [
-    "BackboneSpec", "FeatureStore", "Features", "HeadOnFeatures", "LeakageError", "LeukfeatError", "Manifest",
-    "Predictions", "Preprocess", "Run", "SplitPlan", "TunedHead", "compare", "cross_validate", "extract",
-    "load_features", "load_recipe", "run", "synthesize",
+    "AttentionSpec", "BackboneSpec", "EndToEnd", "Ensemble", "EnsembleRule", "FeatureStore", "Features", "FineTune",
+    "HeadOnFeatures", "LeakageError", "LeukfeatError", "Manifest", "Predictions", "Preprocess", "Run", "SplitPlan",
+    "TunedHead", "compare", "cross_validate", "extract", "load", "load_features", "load_recipe", "run", "synthesize",
 ]  # fmt: skip
 
 
