@@ -196,8 +196,8 @@ class Tally:
 
 def _broken(where: str, what: str, lr: float) -> TrainingError:
     return TrainingError(
-        f"{where}: {what} at a learning rate of {lr:.3g}; lower lr, or add schedule: {{warmup: 1}} or clip_norm: 1 (with"
-        " --amp-dtype float16: use bfloat16)"
+        f"{where}: {what} at a learning rate of {lr:.3g}; lower lr, or add schedule: {{warmup: 1}} or clip_norm: 1"
+        " (with --amp-dtype float16: use bfloat16)"
     )
 
 

@@ -172,10 +172,11 @@ def run(
     Example: leukfeat run configs/quickstart.yaml
     """
     from leukfeat.experiments.recipe import load_recipe
-    from leukfeat.experiments.smoke import smoke_of
 
     loaded = load_recipe(recipe)
     if smoke:
+        from leukfeat.experiments.smoke import smoke_of
+
         loaded = smoke_of(loaded, out or Path("smoke"))
         out = None
     changes = {name: value for name, value in (("out", out), ("report", report)) if value is not None}

@@ -34,8 +34,8 @@ def draw_training(file: Path | str, metric: str | None = None, notes: Sequence[N
         :data:`METRIC_CURVES`,
         ``metric`` and ``chosen``: what a training history saves.
     metric : str or None
-        Which of :data:`METRIC_CURVES` stands below the loss; None for the one that chose the epoch, or the balanced accuracy
-        where that was the loss.
+        Which of :data:`METRIC_CURVES` stands below the loss; None for the one that chose the epoch, or the balanced
+        accuracy where that was the loss.
     notes : sequence of Note
         Small print below the drawing.
 

@@ -317,7 +317,7 @@ TRUNK, CLASSIFIER = {"trunk weights", "trunk statistics"}, {"classifier weights"
         ({"batch_norm": "frozen"}, {"trunk weights"} | CLASSIFIER),
         ({"lr_of": {"classifier": 0}}, TRUNK | {"classifier statistics"}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_what_stands_still_stands_still(manifest: Manifest, finetune: dict[str, Any], learning: set[str]) -> None:
     """A frozen trunk keeps its BatchNorm statistics too; running statistics of new images would change its output."""

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from leukfeat.errors import MissingImagesError, RecipeError, RunError, UnknownNameError
 from leukfeat.evaluation.runs import RUN_JSON, Run
-from leukfeat.experiments.bundle import load_bundle
+from leukfeat.experiments.prediction import load
 from leukfeat.experiments.recipe import load_recipe
 from leukfeat.experiments.run import run
 from leukfeat.experiments.stages import Watcher, extract_recipe
@@ -77,7 +77,7 @@ def test_the_saved_recipe_repeats_the_run(recipe: Any, tmp_path: Path) -> None:
 def test_the_kept_model_predicts_after_loading(recipe: Any, cells: Any, tmp_path: Path) -> None:
     made = recipe(head={"name": "lightgbm", "trials": 2, "inner_folds": 2})
     (folder,), _ = _told(made, n_jobs=1)
-    bundle = load_bundle(folder / "model")
+    bundle = load(folder / "model")
     features = load_features(made.backbone[0][0], cells, FeatureStore(tmp_path / "cache"))
     proba = bundle.head.predict_proba(features.X)
     assert proba.shape == (48, 2)
@@ -201,7 +201,7 @@ def test_a_run_says_which_weights_and_inputs_made_its_features(recipe: Any) -> N
     inputs = [fold["features"]["inputs"] for fold in folds]
     assert len({str(found["inputs"]["mean"]) for found in inputs}) == len(folds), "each fold learned its own"
     assert all(len(found["weights_sha256"]) == 64 for found in inputs)
-    kept = load_bundle(folder / "model").facts["fit"]["features"]["inputs"]
+    kept = load(folder / "model").facts["fit"]["features"]["inputs"]
     assert isinstance(kept["inputs"]["mean"], list)
 
 

@@ -35,7 +35,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(cells: Manifest, tmp_path
     def command(name: str) -> list[str]:
         return [
             sys.executable, "-m", "leukfeat", "fit-net", str(cells.root / "cells.csv"),
-            "--backbone", "test_efficientnet", "--weights", "random", "--attention", "cbam", "--epochs", "6", "--finetune", "batch_size=4",
+            "--backbone", "test_efficientnet", "--weights", "random", "--attention", "cbam",
+            "--epochs", "6", "--finetune", "batch_size=4",
             "--finetune", "augment={rotate: 45, hflip: 0.5}", "--finetune", "classifier={dropout: 0.3}",
             "--finetune", "schedule=cosine", "--folds", "2",
             "--cache", str(tmp_path / name / "cache"), "--out", str(tmp_path / name / "runs"),
