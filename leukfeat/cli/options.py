@@ -203,7 +203,7 @@ def backbones_of(parameters: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 def training_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of training from a command's parameters; empty where no such flag was given."""
     named = {"finetune_epochs": "epochs", "head_trains_on": "head_trains_on", "lr": "lr", "optimizer": "optimizer"}
-    from leukfeat.experiments.recipe import yaml_value
+    from leukfeat.experiments.strictyaml import yaml_value
 
     settings = {key: parameters[name] for name, key in named.items() if parameters.get(name) is not None}
     for text in parameters.get("finetune") or ():

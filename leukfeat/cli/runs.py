@@ -152,6 +152,9 @@ def fit_net(
 
 def run(
     recipe: Annotated[Path, typer.Argument(help="Recipe (YAML).")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="Manifest CSV or data-set folder, in place of the recipe's.")
+    ] = None,
     jobs: Jobs = None,
     storage: Storage = None,
     out: Out = None,
@@ -174,6 +177,8 @@ def run(
     from leukfeat.experiments.recipe import load_recipe
 
     loaded = load_recipe(recipe)
+    if data is not None:
+        loaded = loaded.on(data)
     if smoke:
         from leukfeat.experiments.smoke import smoke_of
 

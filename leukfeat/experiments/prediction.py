@@ -34,10 +34,9 @@ def load(folder: Path | str) -> Model:
 
     Examples
     --------
-    >>> load("no-such-folder")
+    >>> load("no-such-folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    leukfeat.errors.RunError: no-such-folder: not a model bundle (no bundle.json); give the folder of a run, or the
-    folder model in it
+    leukfeat.errors.RunError: no-such-folder: not a model bundle ...
     """
     folder, facts = read_bundle(folder)
     try:

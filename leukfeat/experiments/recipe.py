@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from leukfeat.backbones.attention_spec import AttentionSpec
 from leukfeat.backbones.finetune import Augment, FineTune
 from leukfeat.backbones.spec import BackboneSpec, Preprocess
 from leukfeat.errors import LeukfeatError, RecipeError
+from leukfeat.experiments.strictyaml import read_yaml
 from leukfeat.textfiles import write_text
 
 RECIPE_FILE = "leukfeat.yaml"  # what the commands read where they are called without DATA
@@ -112,7 +113,7 @@ class HeadSection(Section):
     timeout: float | None = Field(None, gt=0)  # seconds a fold
     metric: str | None = None
     inner_folds: Annotated[int, Field(strict=True, ge=2)] = 4
-    params: dict[str, str | int | float | bool | None] = {}
+    params: dict[str, str | int | float | bool | list[str] | None] = {}
 
 
 class ExtractionSection(Section):
@@ -222,6 +223,10 @@ class Recipe(Section):
             raise ValueError("give either backbone or features")
         return self
 
+    def on(self, data: Path) -> Recipe:
+        """The same recipe on the images of another manifest or folder; what was said of its own data still counts."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"path": data, "synthetic": None})})
+
     def resolved(self) -> dict[str, Any]:
         """Plain YAML types, defaults spelled out."""
         return self.model_dump(mode="json")
@@ -242,40 +247,10 @@ def load_recipe(file: Path | str) -> Recipe:
         The file is missing or no YAML, a key is unknown or stands twice, or a value has the wrong type. The message
         names the file and the place in it.
     """
-    file = Path(file)
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError:
-        raise RecipeError(f"{file}: no such recipe") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{file}{where}: {getattr(error, 'problem', None) or 'not YAML'}") from error
+    content = read_yaml(Path(file))
     if not isinstance(content, dict):
         raise RecipeError(f"{file}: a recipe is a list of 'key: value' lines; found {type(content).__name__}")
     return recipe_from(content, str(file))
-
-
-def yaml_value(text: str) -> Any:
-    """A value as a recipe would write it: ``0.0003``, ``[0.2, 1.2]``, ``{rotate: 45}``.
-
-    Raises
-    ------
-    RecipeError
-        Not YAML.
-    """
-    try:
-        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError:
-        raise RecipeError(f"{text!r} is not a value such as 0.0003, frozen or {{rotate: 45}}") from None
-    if isinstance(value, str):
-        try:
-            return float(value)  # YAML 1.1 takes 1e-4 for text
-        except ValueError:
-            return value
-    return value
 
 
 def recipe_from(content: Mapping[str, Any], where: str) -> Recipe:
@@ -335,17 +310,3 @@ def _keys_at(place: list[str]) -> list[str]:
     named = [step for step in place if step in _SECTIONS]
     section = _SECTIONS[named[-1]] if named else Recipe
     return list(section.model_fields if issubclass(section, BaseModel) else section.__annotations__)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe subset, refusing a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping whose keys are all different."""
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)

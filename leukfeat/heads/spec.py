@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from leukfeat.errors import UnknownNameError, UsageError
+from leukfeat.errors import HeadError, UnknownNameError, UsageError
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ class Choice:
     name: str
     values: tuple[str, ...]
     default: str
+
+    def among(self, values: Sequence[str]) -> Choice:
+        """The same choice among fewer values."""
+        return Choice(self.name, tuple(values), self.default if self.default in values else values[0])
 
     def suggest(self, trial: Any) -> str:
         """Ask an Optuna trial for a value."""
@@ -153,8 +157,10 @@ class HeadSpec:
         """Whether the scaling of features matters to it and is searched."""
         return any(dimension.name == SCALING.name for dimension in self.space)
 
-    def space_for(self, largest_reduction: int, n_features: int) -> tuple[Dimension, ...]:
-        """The search space without the reductions that a table of features is too small for.
+    def space_for(
+        self, largest_reduction: int, n_features: int, given: Mapping[str, Any] | None = None
+    ) -> tuple[Dimension, ...]:
+        """The search space without what is given, and without reductions that a table of features is too small for.
 
         Parameters
         ----------
@@ -162,19 +168,25 @@ class HeadSpec:
             Principal components must be fewer than this; the number of rows they are learned from bounds them.
         n_features : int
             Features before reduction.
+        given : mapping or None
+            Parameters that are not searched, and lists of the only values that a choice is searched among.
+
+        Raises
+        ------
+        HeadError
+            None of the given reductions fits the table.
         """
+        given = given or {}
         kept: list[Dimension] = []
         for dimension in self.space:
-            if dimension.name == REDUCTION.name and isinstance(dimension, Choice):
-                values = tuple(v for v in dimension.values if fits(v, largest_reduction, n_features))
-                default = dimension.default if dimension.default in values else values[0]
-                kept.append(Choice(dimension.name, values, default))
-            else:
+            if isinstance(dimension, Choice) and is_listed(given.get(dimension.name)):
+                kept.append(dimension.among(given[dimension.name]))
+            elif dimension.name not in given:
                 kept.append(dimension)
-        return tuple(kept)
+        return tuple(_fitting(dimension, largest_reduction, n_features) for dimension in kept)
 
     def check_params(self, params: Mapping[str, Any]) -> None:
-        """Refuse fixed parameters that this head does not have.
+        """Refuse given parameters that this head does not have.
 
         Raises
         ------
@@ -189,7 +201,26 @@ class HeadSpec:
         for name, value in params.items():
             if name not in known:
                 raise UnknownNameError(f"parameter of head {self.name}", str(name), known)
-            known[name].check(value)
+            for each in value if is_listed(value) and isinstance(known[name], Choice) else (value,):
+                known[name].check(each)
+
+
+def is_listed(value: object) -> bool:
+    """Whether a given parameter is a list of values to choose among, rather than a value."""
+    return isinstance(value, list | tuple) and bool(value)
+
+
+def _fitting(dimension: Dimension, largest_reduction: int, n_features: int) -> Dimension:
+    """A dimension without the reductions that are too large."""
+    if dimension.name != REDUCTION.name or not isinstance(dimension, Choice):
+        return dimension
+    values = tuple(v for v in dimension.values if fits(v, largest_reduction, n_features))
+    if not values:
+        raise HeadError(
+            f"reduction: none of {', '.join(dimension.values)} fits {n_features} features and inner folds of"
+            f" {largest_reduction} rows; give smaller ones"
+        )
+    return dimension.among(values)
 
 
 DEFAULT_ROUNDS = 150  # of a booster, where no rows can be held out to find a better number

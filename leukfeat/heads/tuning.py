@@ -23,7 +23,7 @@ from leukfeat.heads.catalog import find_head
 from leukfeat.heads.inner import InnerFits, Table, given_pairs, grouped_pairs, inner_folds
 from leukfeat.heads.pipeline import Splits, assemble, calibrated, unfinished_fits_allowed
 from leukfeat.heads.scoring import find_metric
-from leukfeat.heads.spec import Frame, HeadSpec, fits
+from leukfeat.heads.spec import Frame, HeadSpec, fits, is_listed
 from leukfeat.heads.storage import without_password
 from leukfeat.heads.study import StudyPlan, best_of, search
 from leukfeat.heads.weights import balanced_weights
@@ -63,7 +63,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Name of the study; None derives one from rows and settings, so that one storage serves many fits.
     params : mapping or None
         Parameters that are given and not searched, by the names of the library's own arguments; ``n_estimators`` of a
-        booster takes the place of early stopping. Three have names of their own, because they are given in units that
+        booster takes the place of early stopping. A list narrows the search of a choice to its values. Three have names of their own, because they are given in units that
         mean the same for any number d of features: ``C_times_d`` of logistic regression, ``gamma_times_d`` of the
         support-vector machine, ``max_features_per_sqrt_d`` of the forest.
     random_state : int, RandomState or None
@@ -154,7 +154,8 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         fold_seed, search_seed, model_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(3) // 2)
         with _one_thread():
             pairs = self._inner_pairs(table, fold_seed)
-            fixed = dict(self.params or {})
+            given = dict(self.params or {})
+            fixed = {name: value for name, value in given.items() if not is_listed(value)}
             stops_early = spec.stops_early and "n_estimators" not in fixed
             folds = inner_folds(table, pairs, stops_early=stops_early, seed=fold_seed)
             self.n_inner_folds_ = len(folds)
@@ -164,7 +165,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                     f"reduction {fixed['reduction']!r} is given, but the smallest inner fold has {largest} rows and"
                     f" there are {table.X.shape[1]} features; give a smaller one, or leave it to the search"
                 )
-            space = tuple(d for d in spec.space_for(largest, table.X.shape[1]) if d.name not in fixed)
+            space = spec.space_for(largest, table.X.shape[1], given)
             if self.n_trials:
                 inner = InnerFits(spec, table, folds, metric, largest_reduction=largest, seed=model_seed)
                 plan = self._study_plan(table, pairs, seed, search_seed, metric.greater_is_better)

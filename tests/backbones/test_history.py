@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ WITHOUT = EpochRecord(2, 0.1, Scores(0.25, 0.5, 0.5, 0.5), None, 2.0)
 @pytest.mark.parametrize("records", [(WITH,), (WITHOUT,), (WITH, WITHOUT)], ids=["validated", "not", "mixed"])
 def test_nothing_is_lost(records: tuple[EpochRecord, ...], tmp_path: Path) -> None:
     """Not a digit: a training that is taken up again goes by these numbers."""
+    records = tuple(replace(record, epoch=number) for number, record in enumerate(records, start=1))
     history = History(records, "loss", len(records), "all epochs done")
     assert History.from_description(json.loads(json.dumps(history.describe()))) == history
     assert History.load(history.save(tmp_path / "history.csv")) == history

@@ -15,7 +15,7 @@ TWO, THREE = RNG.normal(0, 2, (5, 2)), RNG.normal(0, 2, (5, 3))
 
 
 def loss_of(spec: FineTune, counts: tuple[int, ...], positive: str | None = None) -> Loss:
-    return make_loss(spec, "abc"[: len(counts)], counts, positive, torch.device("cpu"))
+    return make_loss(spec, list("abc")[: len(counts)], counts, positive, torch.device("cpu"))
 
 
 def mean(loss: Loss, logits: np.ndarray) -> float:

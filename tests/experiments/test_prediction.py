@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from leukfeat.backbones.finetune import ClassifierSpec
@@ -65,7 +66,15 @@ CANDIDATES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", CANDIDATES)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))
+        if kind == "half precision"
+        else kind
+        for kind in CANDIDATES
+    ],
+)
 def test_predictions_of_a_loaded_bundle_equal_those_before_saving(kind: str, cells: Manifest, tmp_path: Path) -> None:
     """On one processor and with one batch size there is nothing that may differ, so nothing does."""
     candidate = CANDIDATES[kind](tmp_path / "cache")

@@ -300,7 +300,11 @@ def test_too_large_a_batch_says_so(
 
     from leukfeat.backbones.network import Network
 
+    plain = Network.forward
+
     def full(self: Network, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type == "meta":  # only sizes are looked at
+            return plain(self, x)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Network, "forward", full)
