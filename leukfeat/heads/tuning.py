@@ -63,9 +63,10 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Name of the study; None derives one from rows and settings, so that one storage serves many fits.
     params : mapping or None
         Parameters that are given and not searched, by the names of the library's own arguments; ``n_estimators`` of a
-        booster takes the place of early stopping. A list narrows the search of a choice to its values. Three have names of their own, because they are given in units that
-        mean the same for any number d of features: ``C_times_d`` of logistic regression, ``gamma_times_d`` of the
-        support-vector machine, ``max_features_per_sqrt_d`` of the forest.
+        booster takes the place of early stopping. A list narrows the search of a choice to its values. Three have
+        names of their own, because they are given in units that mean the same for any number d of features:
+        ``C_times_d`` of logistic regression, ``gamma_times_d`` of the support-vector machine,
+        ``max_features_per_sqrt_d`` of the forest.
     random_state : int, RandomState or None
         Seeds inner folds, trials and classifiers.
 
