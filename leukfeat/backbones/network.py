@@ -130,13 +130,15 @@ class Network(nn.Module):
 
     def pool(self, output: Tensor) -> Tensor:
         """From the trunk's output (attention after stages included) to the embedding (B, d)."""
-        spec = self.attention_spec
-        if LAST in self.attention and spec is not None:
-            attended: Tensor = self.attention[LAST](self._as_map(output))
-            if ATTENTIONS[spec.name].gives == "vector":
-                return attended  # (B, d)
-            return POOLINGS[self.pooling](FeatureMap(attended.flatten(2)))
+        if LAST in self.attention:
+            return self.pool_map(self._attended(self._as_map(output)))
         return POOLINGS[self.pooling](self._as_feature_map(output))
+
+    def pool_map(self, spatial_map: Tensor) -> Tensor:
+        """From what :meth:`spatial_map` gives to the embedding: (B, C, H, W) -> (B, d)."""
+        if self._last_gives("vector"):
+            return self.attention[LAST](spatial_map)  # type: ignore[no-any-return]
+        return POOLINGS[self.pooling](FeatureMap(spatial_map.flatten(2)))
 
     def feature_map(self, x: Tensor) -> FeatureMap:
         """What is pooled, where no attention stands before the pooling, in 32-bit floats."""
@@ -160,11 +162,15 @@ class Network(nn.Module):
         UsageError
             The trunk has no spatial map.
         """
-        trunk_map = self.trunk_map(x)
+        return self._attended(self.trunk_map(x))
+
+    def _attended(self, trunk_map: Tensor) -> Tensor:
+        """The map after attention on it, where that gives a map."""
+        return self.attention[LAST](trunk_map) if self._last_gives("map") else trunk_map
+
+    def _last_gives(self, what: str) -> bool:
         spec = self.attention_spec
-        if LAST in self.attention and spec is not None and ATTENTIONS[spec.name].gives == "map":
-            return self.attention[LAST](trunk_map)  # type: ignore[no-any-return]
-        return trunk_map
+        return LAST in self.attention and spec is not None and ATTENTIONS[spec.name].gives == what
 
     def _output(self, x: Tensor) -> Tensor:
         """What the trunk, or the layer, gives out, in 32-bit floats."""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from leukfeat.cli import cache, data, features, machine, predict, runs
+from leukfeat.cli import cache, data, explain, features, machine, predict, runs
 from leukfeat.errors import LeukfeatError
 
 _INTERRUPTED = 130  # what the shell calls a command that Ctrl-C has ended
@@ -54,6 +54,7 @@ app.command("fit-net")(runs.fit_net)
 app.command("run")(runs.run)
 app.command("compare")(runs.compare)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
 app.add_typer(cache.app, name="cache")
 app.command("models")(machine.models)
 app.command("doctor")(machine.doctor)

@@ -179,12 +179,15 @@ class HeadOnFeatures:
     def fit(self, manifest: Manifest, fold: Fold) -> FittedHead:
         """Tune and fit the head on the fold's training part; validation rows, where there are any, choose.
 
-        The final fit uses training and validation rows together.
+        The final fit uses training and validation rows together, unless only the validation rows share subjects with
+        the test part: then the head is tuned and fitted on the training rows.
         """
         encoded = self._encoders.encode(manifest, fold) if self.features is None else _given(self.features, fold)
         train, validation = encoded.fold.train, encoded.fold.validation
-        learn = np.concatenate([train, validation])
         label, group = np.asarray(manifest.label), np.asarray(manifest.group)
+        if _only_validation_shares_with_test(group, encoded.fold):
+            validation = validation[:0]
+        learn = np.concatenate([train, validation])
         X = encoded.features.X_for(manifest, learn)
         head = self._head_for(f"r{fold.repeat}-f{fold.number}")
         if len(validation):
@@ -233,6 +236,12 @@ def everything(candidate: Any, manifest: Manifest) -> Fold:
     rows = manifest.labelled[candidate.available(manifest)[manifest.labelled]]
     empty = np.array([], dtype=np.int64)
     return Fold(0, -1, rows, empty, empty)
+
+
+def _only_validation_shares_with_test(group: NDArray[np.str_], fold: Fold) -> bool:
+    """Whether a head that learns from validation rows would meet test subjects that training keeps away from."""
+    meets = [bool(np.isin(group[part], group[fold.test]).any()) for part in (fold.train, fold.validation)]
+    return meets == [False, True]
 
 
 def _given(features: Features, fold: Fold) -> Encoded:

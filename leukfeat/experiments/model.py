@@ -223,7 +223,7 @@ class Model:
                 failed |= unread
             good = np.array([row not in failed for row in rows.tolist()], dtype=np.bool_)
             return self._where(good, lambda: self._combined([(part[good], names) for part, names in said])), failed
-        X, failed = self._outputs(manifest, rows, how)
+        X, failed = self.outputs(manifest, rows, how)
         good = np.array([row not in failed for row in rows.tolist()], dtype=np.bool_)
         return self._where(good, lambda: self._classified(X[good])), failed
 
@@ -233,10 +233,10 @@ class Model:
             proba[good] = known()
         return proba
 
-    def _outputs(
+    def outputs(
         self, manifest: Manifest, rows: NDArray[np.int64], how: Mapping[str, Any]
     ) -> tuple[NDArray[np.float32], dict[int, str]]:
-        """What the networks give, side by side, and the rows without output."""
+        """What the networks give, side by side, of shape (len(rows), d), and the rows without output, with reasons."""
         from leukfeat.backbones.outputs import outputs_of
 
         parts: list[NDArray[np.float32]] = []

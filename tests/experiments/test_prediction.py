@@ -143,7 +143,7 @@ def test_labels_of_another_data_set_are_refused_before_any_work(
     model: Model, cells: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     foreign = replace(cells, label=tuple("Benign" if x == "HEM" else x for x in cells.label))
-    monkeypatch.setattr(Model, "_outputs", lambda *_: pytest.fail("the network ran"))
+    monkeypatch.setattr(Model, "outputs", lambda *_: pytest.fail("the network ran"))
     with pytest.raises(PredictionsError, match=r"labels ALL, Benign are not the classes of this model.*ALL, HEM"):
         model.predict(foreign, **CPU)
     monkeypatch.undo()

@@ -1,0 +1,1 @@
+"""Looking into networks: class activation maps, also routed through heads; feature maps; what lies inside the cell."""
