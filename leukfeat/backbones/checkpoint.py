@@ -84,12 +84,13 @@ def training_digest(
 
 
 def save_checkpoint(
-    folder: Path, digest: str, model: nn.Module, optimizer: torch.optim.Optimizer, reached: Reached
+    folder: Path, digest: str, model: nn.Module, optimizer: torch.optim.Optimizer | None, reached: Reached
 ) -> None:
-    """Put the state after an epoch in the place of the one before."""
+    """Put the state after an epoch in the place of the one before; the optimiser is None where no step follows."""
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
+    states = {} if optimizer is None else optimizer.state
     for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
+        for key, value in states.get(parameter, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"{_OPTIMIZER}{name}/{key}"] = value
     tensors |= {f"{_BEST}{name}": tensor for name, tensor in reached.best.items()}

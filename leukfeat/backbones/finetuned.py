@@ -189,7 +189,7 @@ def _train(
     network = load_network(spec, resolution).network.requires_grad_(True)
     model = with_classifier(network, resolution.inputs.size, len(classes), finetune.classifier, finetune.seed)
     cost = cost_of(model, resolution.inputs.size)
-    checkpoint = file.with_suffix(".checkpoint")
+    checkpoint = file.with_suffix(".checkpoint") if finetune.epochs > 1 else None  # of one epoch there is no middle
     history = train(
         model,
         resolution.inputs,
@@ -226,7 +226,8 @@ def _train(
         classifier=finetune.classifier,
         facts=facts,
     )
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    if checkpoint is not None:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def _classes(manifest: Manifest, fit: NDArray[np.int64]) -> tuple[str, ...]:

@@ -32,6 +32,11 @@ _REFUSED_ARGS = frozenset(
 )
 
 
+# timm's VGG always holds the two large layers in front of its classifier, 119 million numbers that a feature map does
+# not need. Of random ones there is one unit; files that were downloaded have them all.
+_ONE_UNIT = 1 / 4096
+
+
 @dataclass(frozen=True)
 class Source:
     """Where weights lie and what is known about them before they are loaded.
@@ -67,7 +72,8 @@ def find_source(spec: BackboneSpec) -> Source:
     """
     if spec.weights == "random":
         architecture, config = _timm_facts(spec.name or "")
-        return Source(architecture, None, config, {}, f"random weights, seed {spec.seed}")
+        slim = {"mlp_ratio": _ONE_UNIT} if spec.layer is None and architecture.startswith("vgg") else {}
+        return Source(architecture, None, config, slim, f"random weights, seed {spec.seed}")
     if spec.weights == "imagenet":
         return _source_of_timm(spec.name or "")
     if spec.from_hub:

@@ -106,7 +106,9 @@ def train(
     y = _classes_of(manifest, fit, validation, finetune, classes)
     loss = make_loss(finetune, classes, np.bincount(y[0]).tolist(), manifest.positive, where)
     times = showings(finetune, *([column[row] for row in fit] for column in (manifest.label, manifest.group)))
-    digest = training_digest(model, inputs, manifest, fit, validation, finetune, classes, amp_dtype)
+    digest = (
+        training_digest(model, inputs, manifest, fit, validation, finetune, classes, amp_dtype) if checkpoint else ""
+    )
     workers = num_workers or default_workers()
     ahead = 2 * finetune.batch_size + workers
     feeds = [Feed(manifest, rows, inputs, workers, ahead) for rows in (fit, validation)]
@@ -145,7 +147,8 @@ def _run(course: Course, checkpoint: Path | None, digest: str, told: Callable[[s
         if checkpoint is not None:
             is_last = finetune.select == "last" or standing_of(finetune, records).best == len(records) - 1
             reached = Reached(tuple(records), {} if is_last else best, learner.scaler.state_dict())
-            save_checkpoint(checkpoint, digest, learner.model, learner.optimizer, reached)
+            optimizer = None if _ended(finetune, records) else learner.optimizer
+            save_checkpoint(checkpoint, digest, learner.model, optimizer, reached)
     chosen = len(records) if finetune.select == "last" else standing_of(finetune, records).best + 1
     if chosen != len(records):
         learner.model.load_state_dict(best)

@@ -65,6 +65,8 @@ class Story:
             if kind == "random"
             else f"the {shown} labelled images with the largest loss of {int((self.told.y_true != '').sum()):,}"
         )
+        if seen := int(self.told.seen.sum()):
+            how += f", {seen:,} of which took part in training this model"
         where = "last map" if self.layer is None else f"layer {self.layer}"
         what = f"for {self.class_name}" if self.class_name else "for the predicted class"
         methods = "; ".join(dict.fromkeys(each.method for each in self.looked))

@@ -13,6 +13,7 @@ from leukfeat.backbones.finetune import FineTune
 from leukfeat.backbones.spec import BackboneSpec, Preprocess
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.synthetic import CLASSES, synthesize
+from leukfeat.evaluation.rules import RULES
 from leukfeat.experiments.recipe import (
     CopiesSection,
     DataSection,
@@ -30,6 +31,7 @@ _SUBJECTS, _CELLS, _SIDE = 16, 2, 64
 _COPIES = 24  # images of each class, where a recipe makes copies before splitting: 16 originals and 8 copies
 _FOLDS, _RESERVED_FOLDS = 2, 3
 _TRIALS, _INNER_FOLDS = 2, 2
+_LEARNING_MEMBERS = 2
 _BATCH = 8
 
 
@@ -37,7 +39,8 @@ def smoke_of(recipe: Recipe, out: Path) -> Recipe:
     """The same recipe, small: every network of it on generated cells, from random weights, for an epoch.
 
     Architectures, attention, heads, ensembles and the kind of split stay as they are. Small become the images (the
-    smallest that pass through a network), the number of subjects, folds, epochs, trials and copies.
+    smallest that pass through a network), the number of subjects, folds, epochs, trials and copies, and of an
+    ensemble whose rule learns the number of members.
 
     Parameters
     ----------
@@ -133,9 +136,9 @@ def _short(head: HeadSection) -> HeadSection:
 
 
 def _small_ensemble(section: EnsembleSection) -> EnsembleSection:
-    return section.model_copy(
-        update={"members": tuple(map(_small_member, section.members)), "inner_folds": _INNER_FOLDS}
-    )
+    """All members, but two where the rule learns: for it every member is trained again in each inner fold."""
+    members = section.members[:_LEARNING_MEMBERS] if RULES[section.rule.name].learn else section.members
+    return section.model_copy(update={"members": tuple(map(_small_member, members)), "inner_folds": _INNER_FOLDS})
 
 
 def _small_member(member: MemberSection) -> MemberSection:
