@@ -143,7 +143,7 @@ class FineTune:
     patience : int or None
         Training ends after so many epochs in a row without a better value.
     head_trains_on : str
-        A head on the features is fitted on ``"unseen"`` rows, kept from this training, or on ``"all"``.
+        A head on the features is fitted on ``"all"`` training rows, or on ``"unseen"`` ones, kept from this training.
     unseen_share : float
         Share of the groups that is kept from this training for the head.
     clip_norm : float or None
@@ -182,7 +182,7 @@ class FineTune:
     select: str = "best"
     metric: str = "loss"
     patience: int | None = None
-    head_trains_on: str = "unseen"
+    head_trains_on: str = "all"
     unseen_share: float = 0.5
     clip_norm: float | None = None
     seed: int = 0

@@ -61,7 +61,9 @@ Finetune = Annotated[
 ]
 HeadTrainsOn = Annotated[
     str | None,
-    typer.Option(metavar="WHICH", help="Rows for the head of a fine-tuned backbone: unseen (by it) or all."),
+    typer.Option(
+        metavar="WHICH", help="Rows for the head of a fine-tuned backbone: all, or those unseen by it. [default: all]"
+    ),
 ]
 Split = Annotated[
     str | None,

@@ -92,7 +92,7 @@ def _few(copies: CopiesSection, out: Path) -> CopiesSection:
 
 
 def _small_split(split: SplitSection) -> SplitSection:
-    folds = _RESERVED_FOLDS if split.kind == "reserved" else _FOLDS
+    folds = _RESERVED_FOLDS if split.kind == "reserved" and split.train == "rest" else _FOLDS
     if split.kind == "file":
         return SplitSection(folds=folds)
     validation = (

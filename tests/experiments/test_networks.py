@@ -202,7 +202,7 @@ def test_a_network_without_training_is_refused(store: FeatureStore):
 
 def test_backbones_side_by_side_leave_the_same_rows_to_the_head(store: FeatureStore):
     with pytest.raises(UsageError, match="same subjects"):
-        Encoders((tuned(), tuned(head_trains_on="all")), store)
+        Encoders((tuned(head_trains_on="unseen"), tuned(head_trains_on="all")), store)
 
 
 def test_an_unreadable_image_stops_or_is_left_out(tmp_path: Path, store: FeatureStore):
