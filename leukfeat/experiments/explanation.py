@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leukfeat.data.gathering import Images, gather_images
 from leukfeat.data.manifest import Manifest
-from leukfeat.errors import UnknownNameError, UsageError
+from leukfeat.errors import RunError, UnknownNameError, UsageError
 from leukfeat.experiments.environment import environment
 from leukfeat.experiments.explained import Looked, Part, parts_of
+from leukfeat.experiments.explanation_folder import EXPLANATIONS_JSON, earlier_files, replaced
 from leukfeat.experiments.model import Model
 from leukfeat.experiments.predicted import PredictedTable
-from leukfeat.experiments.sheets import Story, mean_of
+from leukfeat.experiments.sanity import compared, in_words
+from leukfeat.experiments.sheets import Story
 from leukfeat.textfiles import write_csv, write_text
 
-EXPLANATIONS_JSON = "explanations.json"
 _SCHEMA = 1
 _FIRST_MAPS, _CHANNELS = 32, 16
 
@@ -108,12 +109,12 @@ def explain(
     images : Manifest, path, or sequence of paths
         As for ``leukfeat predict``.
     folder : Path
-        Receives ``random.png``, ``worst.png``, ``images/*.png``, ``maps/*.png``, ``explanations.csv`` and
+        Receives ``random`` and ``worst`` as PNG and PDF, ``images/*.png``, ``maps/*.png``, ``explanations.csv`` and
         ``explanations.json``; new, empty, or written by this function before.
     wish : Wish or None
         How many, which layer, which class, what else.
     against : Model or None
-        Another model whose maps are drawn beside, for the same class.
+        Another model whose maps are drawn beside, for the same class of each image, with what it predicts itself.
     dataset : str or None
         The data set whose layout a folder has.
     predicting, explaining : callable(done, total) or None
@@ -122,7 +123,7 @@ def explain(
     Raises
     ------
     UsageError
-        The folder holds something else, or a network has no map of pixels.
+        The folder holds something else, a network has no map of pixels, or two models have no class in common.
     UnknownNameError
         No such class or layer.
     HeadError
@@ -133,8 +134,14 @@ def explain(
     wish = wish or Wish()
     if wish.class_name is not None and wish.class_name not in model.classes:
         raise UnknownNameError("class", wish.class_name, model.classes)
-    parts = [*parts_of(model), *(parts_of(against, "against ") if against is not None else ())]
-    _make_room(folder)
+    if against is not None and not set(model.classes) & set(against.classes):
+        raise UsageError(
+            f"the two models have no class in common ({', '.join(model.classes)}; {', '.join(against.classes)}): there"
+            " is nothing to compare; give one of the same classes with --against"
+        )
+    mine, others = [*parts_of(model)], [] if against is None else [*parts_of(against, "against ")]
+    parts = [*mine, *others]
+    earlier_files(folder)  # refused before the work, replaced after it
     manifest, odd = gather_images(images, dataset=dataset)
     told = model.predict(manifest, ignore_labels=wish.ignore_labels, progress=predicting, **wish.how)
     row_of = {sample: row for row, sample in enumerate(manifest.sample)}
@@ -142,17 +149,24 @@ def explain(
     places = sorted({place for some in chosen.values() for place in some})
     rows = [row_of[str(told.sample[place])] for place in places]
     classes = [wish.class_name or str(told.y_pred[place]) for place in places]
-    looked = []
-    for number, part in enumerate(parts):
-        looked.append(part.look(manifest, rows, classes, wish.layer, wish.how))
+    said = [told.take(np.array(places))] * len(mine)
+    if against is not None:
+        said += [_said_by(against, manifest.take(rows), wish)] * len(others)
+    steps = len(parts) * (2 if wish.sanity else 1) + 1
+    done = itertools.count(1)
+
+    def step() -> None:
         if explaining is not None:
-            explaining(number + 1, len(parts))
-    story = Story(told, places, classes, chosen, looked, wish.seed, wish.count, wish.layer, wish.class_name)
-    written = [*story.draw(folder)]
-    if wish.maps:
-        written += _draw_maps(parts, looked, story, folder, wish)
-    sanity = _sanity(parts, manifest, rows, classes, looked, wish) if wish.sanity else {}
-    table = write_csv(folder / "explanations.csv", [*story.table()])
+            explaining(next(done), steps)
+
+    looked, sanity = [], []
+    for part in parts:
+        looked.append(part.look(manifest, rows, classes, wish.layer, wish.how))
+        step()
+        if wish.sanity:
+            sanity.append(compared(part, looked[-1], manifest, rows, classes, wish.layer, wish.seed, wish.how))
+            step()
+    story = Story(told, places, classes, chosen, looked, said, wish.seed, wish.count, wish.layer, wish.class_name)
     facts: dict[str, Any] = {
         "schema": _SCHEMA,
         "images": len(told),
@@ -163,12 +177,19 @@ def explain(
         "networks": story.figures(),
         "sanity": sanity,
         "environment": environment(),
-        "files": [file.relative_to(folder).as_posix() for file in (*written, table)],
     }
-    with write_text(folder / EXPLANATIONS_JSON) as stream:
-        json.dump(facts, stream, indent=1, ensure_ascii=False)
-    lines = (*story.lines(), *(_sanity_line(name, steps) for name, steps in sanity.items()))
-    return Explanation((*written, table, folder / EXPLANATIONS_JSON), lines, facts, (*told.failed, *odd))
+    with replaced(folder) as fresh:
+        files = [*story.draw(fresh)]
+        if wish.maps:
+            files += _draw_maps(parts, looked, story, fresh, wish)
+        files.append(write_csv(fresh / "explanations.csv", story.table()))
+        names = [file.relative_to(fresh) for file in files]
+        facts["files"] = [name.as_posix() for name in names]
+        with write_text(fresh / EXPLANATIONS_JSON) as stream:
+            json.dump(facts, stream, indent=1, ensure_ascii=False)
+    step()
+    written = tuple(folder / name for name in (*names, Path(EXPLANATIONS_JSON)))
+    return Explanation(written, (*story.lines(), *map(in_words, sanity)), facts, (*told.failed, *odd))
 
 
 def choose(told: PredictedTable, count: int, seed: int) -> dict[str, list[int]]:
@@ -183,26 +204,13 @@ def choose(told: PredictedTable, count: int, seed: int) -> dict[str, list[int]]:
     return found
 
 
-def _make_room(folder: Path) -> None:
-    """Take away what an earlier call wrote; refuse a folder of somebody else's."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is a file; name a folder with -o")
-    record = folder / EXPLANATIONS_JSON
-    if not record.is_file():
-        if any(folder.iterdir()):
-            raise UsageError(f"{folder} is there and holds something else; name another folder with -o")
-        return
-    try:
-        files = [str(name) for name in json.loads(record.read_text(encoding="utf-8"))["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{record}: cannot be read; name another folder with -o") from None
-    for name in files:
-        file = folder / name
-        if ".." not in Path(name).parts and not Path(name).is_absolute():
-            file.unlink(missing_ok=True)
-    record.unlink()
+def _said_by(model: Model, images: Manifest, wish: Wish) -> PredictedTable:
+    """What another model predicts for all of these images."""
+    told = model.predict(images, ignore_labels=True, **wish.how)
+    if told.failed:
+        sample, reason = told.failed[0]
+        raise RunError(f"{sample}: {reason} for the model to compare with; leave the image out")
+    return told
 
 
 def _draw_maps(parts: Sequence[Part], looked: Sequence[Looked], story: Story, folder: Path, wish: Wish) -> list[Path]:
@@ -223,32 +231,3 @@ def _draw_maps(parts: Sequence[Part], looked: Sequence[Looked], story: Story, fo
             file = folder / "maps" / f"{at}-{re.sub(r'[^a-z0-9.]+', '-', kind.lower())}.png"
             files.append(channels(maps, best, heading, file))
     return files
-
-
-def _sanity(
-    parts: Sequence[Part],
-    manifest: Manifest,
-    rows: Sequence[int],
-    classes: Sequence[str],
-    looked: Sequence[Looked],
-    wish: Wish,
-) -> dict[str, dict[str, float | None]]:
-    """Mean rank correlation of the maps with those of more and more randomised networks, by network and step."""
-    from leukfeat.explain.sanity import randomised, rank_correlation
-
-    found: dict[str, dict[str, float | None]] = {}
-    for part, each in zip(parts, looked, strict=True):
-        given = part.contributions(manifest, rows, classes, wish.how)
-        steps: dict[str, float | None] = {}
-        for step, network in randomised(part.network, wish.seed):
-            maps = part.maps(network, each.images, classes, given, wish.layer, wish.how)
-            pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = list(zip(each.maps, maps, strict=True))
-            values = [r for one, other in pairs if (r := rank_correlation(one, other)) is not None]
-            steps[step] = mean_of(values)
-        found[each.name] = steps
-    return found
-
-
-def _sanity_line(name: str, steps: Mapping[str, float | None]) -> str:
-    told = ", ".join(f"{step} {'flat' if value is None else format(value, '.2f')}" for step, value in steps.items())
-    return f"{name}: rank correlation with maps of random weights (1 would mean that learning changed nothing): {told}"

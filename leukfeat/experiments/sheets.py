@@ -33,6 +33,7 @@ class Story:
     classes: list[str]
     chosen: Mapping[str, list[int]]
     looked: list[Looked]
+    said: list[PredictedTable]  # for each of ``looked``, what its model predicts for the images of ``places``
     seed: int
     count: int
     layer: str | None
@@ -48,10 +49,10 @@ class Story:
             panels = [self._panels(self.places.index(place)) for place in some]
             starts = range(0, len(panels), across)
             rows = [[*itertools.chain(*panels[start : start + across])] for start in starts]
-            files.append(sheet(rows, self._heading(kind, len(some)), folder / f"{kind}.png"))
+            files += sheet(rows, self._heading(kind, len(some)), folder / f"{kind}.png", folder / f"{kind}.pdf")
         for number, place in enumerate(self.places):
             file = folder / "images" / f"{number:03d}-{self.slug(number)}.png"
-            files.append(sheet([self._panels(number)], str(self.told.sample[place]), file))
+            files += sheet([self._panels(number)], str(self.told.sample[place]), file)
         return files
 
     def slug(self, number: int) -> str:
@@ -81,10 +82,12 @@ class Story:
         p = float(self.told.proba[place].max())
         first = f"{self._name(place)}\n{known or 'label unknown'}, said {self.told.y_pred[place]} {p:.2f}"
         panels = [Panel(self.looked[0].images[number], first)]
-        for each in self.looked:
+        for each, said in zip(self.looked, self.said, strict=True):
             found = self._inside(each, number)
-            share = "" if found is None or found.share is None else f"\n{found.share:.0%} in cell ({found.cell:.0%})"
-            title = f"{each.name[:34]}\n{self.classes[number]}{share.replace(chr(10), ', ')}"
+            share = "" if found is None or found.share is None else f", {found.share:.0%} in cell ({found.cell:.0%})"
+            title = f"{each.name[:34]}\nfor {self.classes[number]}{share}"
+            if len({id(one) for one in self.said}) > 1:  # two models: each with its own answer
+                title += f"\nsaid {said.y_pred[number]} {float(said.proba[number].max()):.2f}"
             panels.append(Panel(overlay(each.images[number], each.maps[number]), title))
         return panels
 
@@ -103,15 +106,18 @@ class Story:
         rows: list[list[object]] = [[*_COLUMNS]]
         for number, place in enumerate(self.places):
             kinds = "+".join(kind for kind, some in self.chosen.items() if place in some)
-            column = self.told.classes.index(self.classes[number])
-            about = [
-                self.told.sample[place], self.told.subject[place], self.told.y_true[place], self.told.y_pred[place],
-                self.classes[number], float(self.told.proba[place, column]), kinds, int(self.told.seen[place]),
-            ]  # fmt: skip
-            for each in self.looked:
+            name = self.classes[number]
+            for each, said in zip(self.looked, self.said, strict=True):
+                p = float(said.proba[number, said.classes.index(name)]) if name in said.classes else None
                 found = self._inside(each, number)
-                measured = (None, None, None) if found is None else (found.share, found.cell, found.pointing)
-                rows.append([*about, each.name, *("" if m is None else m if m is not True else 1 for m in measured)])
+                pointing = None if found is None or found.pointing is None else int(found.pointing)
+                measured = (None, None) if found is None else (found.share, found.cell)
+                rows.append(
+                    [
+                        self.told.sample[place], self.told.subject[place], self.told.y_true[place],
+                        said.y_pred[number], name, p, kinds, int(said.seen[number]), each.name, *measured, pointing,
+                    ]
+                )  # fmt: skip
         return rows
 
     def figures(self) -> list[dict[str, Any]]:

@@ -16,8 +16,6 @@ from leukfeat.errors import UnknownNameError, UsageError
 Scored = Callable[[Tensor], Tensor]
 """From what a network gives, (B, d) or (B, K), to one score an image, (B,)."""
 
-_TINY = 1e-12
-
 
 @dataclass(frozen=True)
 class Activation:
@@ -69,6 +67,8 @@ def activation(model: Network | ClassifyingNetwork, x: Tensor, scored: Scored, l
     (gradient,) = torch.autograd.grad(score.sum(), values, allow_unused=True)
     if gradient is None:
         raise UsageError(f"layer {layer!r}: the score does not depend on it; choose another")
+    if layer is not None and getattr(network.trunk, "output_fmt", "NCHW") == "NHWC":  # Swin and its kin
+        values, gradient = (each.permute(0, 3, 1, 2) for each in (values, gradient))  # (B, h, w, C) -> (B, C, h, w)
     return Activation(values.detach(), gradient)
 
 
@@ -129,9 +129,12 @@ def routed(
 ) -> NDArray[np.float32]:
     """Route what each feature contributed to a head's score back to the places it came from.
 
-    A feature's contribution is shared out among places in proportion to what each adds to the feature: gradient times
-    activation, divided by the feature. With mean pooling a place gets c_d A_d(place) / sum of A_d over places, summed
-    over features d, so that a map before it is cut off at 0 adds up to the contributions.
+    The features e_d, weighted by what they contributed, are differentiated by the map, the weights c_d held fixed;
+    a place gets gradient times activation, summed over channels. With mean pooling that is the sum over features of
+    c_d A_d(place) / (h w): a class activation map with contributions in the place of a classifier's weights.
+
+    Not divided by the feature, which would make a map add up to the contributions: a feature whose positive and
+    negative places nearly cancel (SiLU, GELU) would then outweigh all others (docs/design/0011-explanations.md).
 
     Parameters
     ----------
@@ -154,14 +157,8 @@ def routed(
 
 def routed_shares(network: Network, x: Tensor, contributions: NDArray[np.float64], layer: str | None = None) -> Tensor:
     """The map of :func:`routed` before what speaks against the class is cut off: (B, h, w)."""
-    share = torch.from_numpy(contributions).to(x.device, torch.float32)
-
-    def score(embedding: Tensor) -> Tensor:
-        size = embedding.detach()
-        slope = torch.where(size.abs() > _TINY, share / size, torch.zeros_like(share))
-        return (slope * embedding).sum(dim=1)
-
-    found = activation(network, x, score, layer)
+    weights = torch.from_numpy(contributions).to(x.device, torch.float32)
+    found = activation(network, x, lambda embedding: (weights * embedding).sum(dim=1), layer)
     return (found.gradient * found.values).sum(dim=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from leukfeat.textfiles import whole_file
 _COLOURS = mpl.colormaps["inferno"]
 _STRONGEST = 0.65  # how much of a pixel the colour takes where the map is largest
 _CELL_INCHES = 1.75
+_MARGIN, _GAP, _LINE, _TITLE = 0.1, 0.08, 0.15, 0.115  # inches; a line of the heading, and of a title
+_LETTERS = 15  # of the heading that fit into an inch
 _DPI = 110
 
 
@@ -58,43 +61,71 @@ def overlay(image: NDArray[np.uint8], map_: NDArray[np.float32]) -> NDArray[np.u
     return np.asarray((1 - weight) * grey + weight * colour, dtype=np.uint8)
 
 
-def sheet(rows: Sequence[Sequence[Panel]], heading: str, file: Path) -> Path:
-    """Draw rows of panels under a heading as PNG."""
+def sheet(rows: Sequence[Sequence[Panel]], heading: str, *files: Path) -> list[Path]:
+    """Draw rows of panels under a heading.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of Panel
+        From above; a row may be shorter than others.
+    heading : str
+        Above them all, in as many lines as it takes.
+    *files : Path
+        The same figure in every format that their suffixes name (png or pdf).
+
+    Returns
+    -------
+    list of Path
+        ``files``.
+    """
     columns = max(len(row) for row in rows)
-    width = max(columns * _CELL_INCHES, 6.5)
-    lines = 1 + len(heading) // max(1, int(width * 13))
-    height = len(rows) * (_CELL_INCHES + 0.42) + 0.2 * lines + 0.25
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    figure.suptitle("\n".join(_wrapped(heading, int(width * 13))), fontsize=8, x=0.01, ha="left")
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for axes, panels in zip(grid, rows, strict=True):
-        for place, panel in zip(axes, [*panels, *[None] * (columns - len(panels))], strict=True):
-            place.set_axis_off()
-            if panel is not None:
-                place.imshow(panel.pixels, cmap="gray" if panel.pixels.ndim == 2 else None, interpolation="nearest")
-                place.set_title(panel.title, fontsize=6, pad=2)
-    return _saved(figure, file)
+    width = max(columns * (_CELL_INCHES + _GAP) + 2 * _MARGIN, 6.5)
+    lines = _wrapped(heading, int(width * _LETTERS))
+    titles = [_TITLE * max(1 + panel.title.count("\n") for panel in row) + _GAP for row in rows]
+    top = _MARGIN + _LINE * len(lines) + _GAP
+    height = top + sum(titles) + len(rows) * (_CELL_INCHES + _GAP) + _MARGIN
+    figure = Figure(figsize=(width, height), facecolor="white")
+    figure.text(_MARGIN / width, 1 - _MARGIN / height, "\n".join(lines), fontsize=8, va="top")
+    for panels, title in zip(rows, titles, strict=True):
+        top += title
+        for column, panel in enumerate(panels):
+            left = _MARGIN + column * (_CELL_INCHES + _GAP)
+            _draw(figure, panel, (left / width, 1 - (top + _CELL_INCHES) / height), (width, height))
+        top += _CELL_INCHES + _GAP
+    for file in files:
+        _save(figure, file)
+    return [*files]
+
+
+def _draw(figure: Figure, panel: Panel, corner: tuple[float, float], size: tuple[float, float]) -> None:
+    """One panel, its lower left corner in shares of the figure."""
+    box = figure.add_axes((*corner, _CELL_INCHES / size[0], _CELL_INCHES / size[1]))
+    box.set(xticks=[], yticks=[], anchor="N")
+    for spine in box.spines.values():
+        spine.set_visible(False)
+    box.imshow(panel.pixels, cmap="gray" if panel.pixels.ndim == 2 else None, interpolation="nearest")
+    box.set_title(panel.title, fontsize=6, pad=2)
 
 
 def channels(maps: NDArray[np.float32], numbers: NDArray[np.int64], heading: str, file: Path) -> Path:
-    """Draw some channels of maps (C, h, w), eight to a row, each in its own scale."""
+    """Draw some channels of maps (C, h, w), eight to a row, each in its own scale: black is its smallest value."""
     panels = [Panel(maps[number], f"channel {number}") for number in numbers.tolist()]
     across = min(8, len(panels))
     rows = [panels[start : start + across] for start in range(0, len(panels), across)]
-    return sheet(rows, heading, file)
+    return sheet(rows, heading, file)[0]
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(text, max(20, width)) or [""]
 
 
-def _saved(figure: Figure, file: Path) -> Path:
+def _save(figure: Figure, file: Path) -> None:
+    """In the format of its suffix, without a date, so that the same figure is the same file."""
+    undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
+    kind = file.suffix.removeprefix(".")
     with warnings.catch_warnings(), whole_file(file) as temporary:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})
-    return file
+        figure.savefig(temporary, format=kind, dpi=_DPI, metadata=undated[kind])
 
 
 def side_by_side(count: int) -> int:

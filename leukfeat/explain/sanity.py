@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,29 +20,40 @@ def randomised(model: Network | ClassifyingNetwork, seed: int) -> Iterator[tuple
     """Copies of a network of which more and more layers, from the end backwards, have random weights.
 
     The cascading randomisation of Adebayo et al., "Sanity checks for saliency maps", 2018. The classifier is the first
-    to go, where there is one.
+    to go, then attention, wherever it stands, then the trunk. A head on features stays as it is.
+
+    Parameters
+    ----------
+    model : Network or ClassifyingNetwork
+        Left as it is.
+    seed : int
+        Draws the weights.
+
+    Yields
+    ------
+    str
+        What has been replaced with this step, all earlier steps included.
+    Network or ClassifyingNetwork
+        The same copy each time; use it before asking for the next.
     """
     broken = copy.deepcopy(model)
     network = broken.network if isinstance(broken, ClassifyingNetwork) else broken
-    layers = [part for part in network.trunk.modules() if _own(part)]
-    done = 0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if isinstance(broken, ClassifyingNetwork):
-            for part in broken.classifier.modules():
+    layers = [part for part in network.trunk.modules() if _own(part)][::-1]
+    ends = [0, *(round(share * len(layers)) for share in SHARES)]
+    steps: list[tuple[str, list[nn.Module]]] = [
+        (f"last {share:.0%} of layers", layers[begin:end])
+        for share, (begin, end) in zip(SHARES, itertools.pairwise(ends), strict=True)
+    ]
+    if len(network.attention):
+        steps.insert(0, ("attention", [*network.attention.modules()]))
+    if isinstance(broken, ClassifyingNetwork):
+        steps.insert(0, ("classifier", [*broken.classifier.modules()]))
+    for number, (name, parts) in enumerate(steps):
+        with torch.random.fork_rng(devices=[]):  # not around the yield: the caller's chance is not ours
+            torch.manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+            for part in parts:
                 _reset(part)
-            yield "classifier", broken
-        for share in SHARES:
-            wanted = round(share * len(layers))
-            for part in layers[::-1][done:wanted]:
-                _reset(part)
-            done = wanted
-            yield (
-                f"classifier and last {share:.0%} of layers"
-                if isinstance(broken, ClassifyingNetwork)
-                else f"last {share:.0%} of layers",
-                broken,
-            )
+        yield name, broken
 
 
 def _own(part: nn.Module) -> bool:

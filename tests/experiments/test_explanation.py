@@ -74,7 +74,9 @@ def test_a_folder_tells_everything(models: dict[str, Model], cells: Manifest, tm
     wish = Wish(count=4, maps=True, sanity=True, how=CPU)
     told = explain(models["network"], cells, tmp_path / "out", wish, against=models["head"])
     names = {file.relative_to(tmp_path / "out").as_posix() for file in told.written}
-    assert {"random.png", "worst.png", "explanations.csv", "explanations.json"} <= names
+    assert {"random.png", "worst.png", "random.pdf", "explanations.csv", "explanations.json"} <= names
+    assert names == {file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*.*")}
+    assert [file.name for file in tmp_path.iterdir()] == ["out"], "nothing stays beside the folder"
     assert {"maps/1-before-attention.png", "maps/1-after-attention.png", "maps/2-first-layer.png"} <= names
     assert all(Image.open(file).width > 100 for file in told.written if file.suffix == ".png")
     facts = json.loads((tmp_path / "out" / "explanations.json").read_text())
@@ -83,13 +85,50 @@ def test_a_folder_tells_everything(models: dict[str, Model], cells: Manifest, tm
     ]  # fmt: skip
     assert facts["networks"][0]["n"] == 4
     assert 0 < facts["networks"][0]["mean_share_inside"] < 1
-    assert next(iter(facts["sanity"]["test_efficientnet + cbam"])) == "classifier"
+    assert [about["name"] for about in facts["sanity"]] == [one["name"] for one in facts["networks"]]
+    steps = facts["sanity"][0]["steps"]
+    assert [step["random"] for step in steps][:2] == ["classifier", "attention"]
+    assert all((step["rank_correlation"] is None) == (step["n"] == 0) for step in steps)
     with (tmp_path / "out" / "explanations.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     chosen = set(facts["chosen"]["random"]) | set(facts["chosen"]["worst"])
     assert len(rows) == 3 * len(chosen)
     assert {row["sample"] for row in rows} == chosen
     assert all(0 < float(row["cell_share"]) < 1 for row in rows)
+    assert {row["pointing"] for row in rows} <= {"0", "1", ""}
+
+
+def test_every_model_answers_for_itself(models: dict[str, Model], cells: Manifest, tmp_path: Path) -> None:
+    """Beside a map of another model stands what that model says, for the class that the first one predicts."""
+    explain(models["network"], cells, tmp_path / "out", Wish(count=4, how=CPU), against=models["head"])
+    with (tmp_path / "out" / "explanations.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    shown = list(dict.fromkeys(row["sample"] for row in rows))
+    assert len(rows) == 3 * len(shown)
+    # the same images at once: a tree may ask just there where a row of training is, within rounding
+    some = cells.take([cells.sample.index(sample) for sample in shown])
+    first, other = (models[name].predict(some, **CPU) for name in ("network", "head"))
+    assert (first.y_pred != other.y_pred).any()
+    place = {sample: number for number, sample in enumerate(shown)}
+    for row in rows:
+        number, table = place[row["sample"]], other if row["network"].startswith("against") else first
+        assert row["explained"] == first.y_pred[number]
+        assert row["predicted"] == table.y_pred[number]
+        column = table.classes.index(row["explained"])
+        assert float(row["probability"]) == pytest.approx(float(table.proba[number, column]), abs=1e-6)
+
+
+def test_nothing_in_common_is_no_comparison(models: dict[str, Model], cells: Manifest, tmp_path: Path) -> None:
+    stranger = replace(models["head"], classes=("Benign", "Pro"))
+    with pytest.raises(UsageError, match="no class in common"):
+        explain(models["network"], cells, tmp_path / "out", Wish(how=CPU), against=stranger)
+
+
+def test_progress_reaches_its_end(models: dict[str, Model], cells: Manifest, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    wish = Wish(count=1, how=CPU)
+    explain(models["network"], cells, tmp_path, wish, explaining=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 2), (2, 2)]
 
 
 def test_the_choice_is_by_chance_and_by_loss(models: dict[str, Model], cells: Manifest) -> None:

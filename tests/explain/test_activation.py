@@ -66,14 +66,38 @@ def test_a_named_layer_gives_the_map_of_the_last_one() -> None:
     assert grad_cam(model, X, k, "layer1").shape[1] > grad_cam(model, X, k).shape[1]
 
 
-def test_a_contribution_is_shared_out_and_not_lost() -> None:
-    """The map before it is cut off adds up to the contributions; a feature that is 0 has nowhere to come from."""
-    network = Network(trunk()).requires_grad_(False)
-    features = network.embed(X).numpy()
-    given = np.random.default_rng(0).normal(size=features.shape)
-    shares = routed_shares(network, X, given).numpy()
-    np.testing.assert_allclose(shares.sum(axis=(1, 2)), np.where(features != 0, given, 0).sum(axis=1), rtol=1e-3)
-    assert (routed(network, X, given) >= 0).all()
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
+def test_with_mean_pooling_contributions_weigh_the_channels(name: str) -> None:
+    """Sum over d of c_d A_d(place) / (h w), whether maps have one sign (ReLU) or two (SiLU)."""
+    network = Network(trunk(name)).requires_grad_(False)
+    map_ = network.trunk_map(X).numpy()
+    given = np.random.default_rng(0).normal(size=map_.shape[:2])
+    expected = np.einsum("bd,bdhw->bhw", given, map_) / map_[0, 0].size
+    scale = float(np.abs(expected).max())
+    np.testing.assert_allclose(routed_shares(network, X, given).numpy(), expected, atol=1e-5 * scale)
+    np.testing.assert_allclose(routed(network, X, given), expected.clip(min=0), atol=1e-5 * scale)
+
+
+def test_given_the_weights_of_a_classifier_it_is_grad_cam() -> None:
+    """Both are one equation; what is routed differs only in where the weights come from."""
+    model = classifying(Network(trunk()))
+    weights = model.classifier.weight[[2, 2, 2]].double().numpy()
+    np.testing.assert_allclose(
+        routed(model.network, X, weights), grad_cam(model, X, np.array([2, 2, 2])), rtol=1e-4, atol=1e-7
+    )
+
+
+def test_a_feature_that_cancels_out_does_not_outweigh_the_others() -> None:
+    """Features of SiLU networks come close to 0 by positive places cancelling negative ones; divided by the feature,
+    one of them would make up the whole map."""
+    network = Network(trunk("test_efficientnet")).requires_grad_(False)
+    map_ = network.trunk_map(X).numpy()
+    given = np.ones(map_.shape[:2])
+    cancelled = np.abs(map_.mean(axis=(2, 3)) / np.abs(map_).mean(axis=(2, 3))).argmin(axis=1)
+    without = given.copy()
+    without[np.arange(3), cancelled] = 0
+    whole, rest = (routed_shares(network, X, each).numpy() for each in (given, without))
+    assert np.abs(whole - rest).sum() < 0.1 * np.abs(whole).sum()
 
 
 def test_one_feature_has_the_map_of_its_channel() -> None:
@@ -83,7 +107,7 @@ def test_one_feature_has_the_map_of_its_channel() -> None:
     given = np.zeros_like(features, dtype=np.float64)
     given[:, channel] = 1.0
     map_ = network.trunk_map(X)[:, channel].numpy()
-    expected = map_ / map_.sum(axis=(1, 2), keepdims=True)
+    expected = map_ / map_[0].size
     np.testing.assert_allclose(routed(network, X, given), np.maximum(expected, 0), rtol=1e-4, atol=1e-7)
 
 
@@ -96,7 +120,20 @@ def test_flattened_features_have_places() -> None:
     given[np.arange(3), strongest] = 1.0
     found = routed(network, X, given)
     assert ((found > 0).sum(axis=(1, 2)) == 1).all()
-    np.testing.assert_allclose(found.sum(axis=(1, 2)), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=(1, 2)), features[np.arange(3), strongest], rtol=1e-5)
+
+
+def test_a_layer_that_gives_channels_last_is_turned() -> None:
+    """Swin gives (B, h, w, C) at its layers; its last stage, by name, has the map of the end of the trunk."""
+    torch.manual_seed(0)
+    small = {"img_size": 64, "window_size": 4, "embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2)}
+    swin = Network(timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, **small).eval())
+    model = classifying(swin.requires_grad_(False))
+    assert activation(model, X, lambda logits: logits[:, 0], "layers.0").values.shape[1:] == (16, 16, 16)
+    last = activation(model, X, lambda logits: logits[:, 0], "norm")
+    torch.testing.assert_close(last.values, model.network.trunk_map(X))
+    k = np.array([0, 1, 2])
+    np.testing.assert_allclose(grad_cam(model, X, k, "norm"), grad_cam(model, X, k), rtol=1e-4, atol=1e-7)
 
 
 def test_nothing_without_pixels_is_explained() -> None:

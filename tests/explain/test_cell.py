@@ -26,6 +26,13 @@ def test_a_field_has_no_mask(image: np.ndarray) -> None:
     assert cell_mask(image) is None
 
 
+def test_a_field_with_a_black_bar_has_no_mask() -> None:
+    """Black somewhere, such as a burnt-in scale bar, is no background: that is at the border, nearly all of it."""
+    field = np.full((40, 40, 3), 200, np.uint8)
+    field[30:36, 10:40] = 0
+    assert cell_mask(field) is None
+
+
 def test_a_map_without_aim_has_the_cells_share_inside() -> None:
     mask = cell_mask(cut_out())
     assert mask is not None

@@ -36,6 +36,41 @@ def test_more_and_more_is_random() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in plain.state_dict().items())
 
 
+def test_attention_goes_before_the_trunk() -> None:
+    """Attention that keeps what it learned would keep the map, however random the layers below it are."""
+    plain = model("cbam")
+    before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
+    steps = []
+    for step, broken in randomised(plain, seed=0):
+        steps.append(step)
+        if step == "attention":
+            now = {name for name, tensor in broken.state_dict().items() if not torch.equal(before[name], tensor)}
+            convolutions = {name for name, tensor in before.items() if ".attention." in name and tensor.ndim == 4}
+            assert convolutions
+            assert convolutions <= now
+            assert not any(".trunk." in name for name in now)
+    assert steps == ["classifier", "attention", "last 25% of layers", "last 50% of layers", "last 100% of layers"]
+
+
+def test_chance_is_that_of_the_seed_and_leaves_the_callers_alone() -> None:
+    """Whatever is drawn between two steps changes no step, and no step changes what is drawn."""
+
+    def end(draws: int) -> torch.Tensor:
+        torch.manual_seed(5)
+        weights = []
+        for _, broken in randomised(model(), seed=3):
+            torch.rand(draws)
+            weights += [parameter.clone().flatten() for parameter in broken.parameters()]
+        return torch.cat(weights)
+
+    assert torch.equal(end(1), end(7))
+    given = model()
+    torch.manual_seed(9)
+    drawn = [float(torch.rand(1)) for _ in randomised(given, seed=0)]
+    torch.manual_seed(9)
+    assert drawn == [float(torch.rand(1)) for _ in drawn]
+
+
 def test_ranks_are_those_of_scipy() -> None:
     rng = np.random.default_rng(0)
     one = rng.normal(size=(9, 9)).round(1).astype(np.float32)
