@@ -191,3 +191,41 @@ def test_fine_tuning_on_random_labels_gives_chance(tmp_path: Path) -> None:
     error = np.std(values, ddof=1) / np.sqrt(len(values))
     assert abs(np.mean(values) - 0.5) < 3 * error, values
     assert error < 0.06, "a wider error would find nothing"
+
+
+@pytest.mark.parametrize("before_splitting", [False, True], ids=["after splitting", "before splitting"])
+def test_augmentation_comes_after_splitting(
+    before_splitting: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No augmented sibling of a test image is learned from; with the order swapped the same measure finds many."""
+    from leukfeat.backbones import stream
+    from leukfeat.backbones.augmentation import augmented
+    from leukfeat.backbones.finetune import Augment, FineTune
+    from leukfeat.data.copies import copies_of
+    from leukfeat.data.synthetic import synthesize
+    from leukfeat.data.words import COPIES_LEAK
+    from leukfeat.experiments.networks import EndToEnd
+    from leukfeat.features.store import FeatureStore
+
+    turned = Augment(rotate=45, hflip=0.5)
+    cells = synthesize(tmp_path / "cells", n_subjects=8, n_cells=3, seed=0, size=32)
+    if before_splitting:
+        cells = copies_of(cells, 36, tmp_path / "copies", lambda image, number: augmented(image, turned, 0, number))
+    plan = SplitPlan.per_image(cells, 2, seed=0)
+    assert any(COPIES_LEAK in note for note in plan.notes) == before_splitting
+    read: set[int] = set()
+    plain = stream.read_row
+
+    def watched(manifest: Manifest, row: int) -> Any:
+        read.add(row)
+        return plain(manifest, row)
+
+    monkeypatch.setattr(stream, "read_row", watched)
+    fold = plan.folds[0]
+    training = FineTune(epochs=2, batch_size=8, augment=turned, validation=0.2)
+    spec = BackboneSpec("test_efficientnet", "random", preprocess=Preprocess(32), finetune=training)
+    EndToEnd(spec, FeatureStore(tmp_path / "cache")).fit(cells, fold)
+    assert read == set(fold.train.tolist()), "every training image, and no other"
+    original = [copy or sample for copy, sample in zip(cells.copy_of, cells.sample, strict=True)]
+    siblings = {original[row] for row in read} & {original[row] for row in fold.test}
+    assert bool(siblings) == before_splitting
