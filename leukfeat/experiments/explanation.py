@@ -142,6 +142,7 @@ def explain(
     mine, others = [*parts_of(model)], [] if against is None else [*parts_of(against, "against ")]
     parts = [*mine, *others]
     earlier_files(folder)  # refused before the work, replaced after it
+    _try_out(parts, wish)
     manifest, odd = gather_images(images, dataset=dataset)
     told = model.predict(manifest, ignore_labels=wish.ignore_labels, progress=predicting, **wish.how)
     row_of = {sample: row for row, sample in enumerate(manifest.sample)}
@@ -202,6 +203,20 @@ def choose(told: PredictedTable, count: int, seed: int) -> dict[str, list[int]]:
         p = told.proba[labelled, [column[str(told.y_true[place])] for place in labelled]]
         found["worst"] = [int(place) for place in labelled[np.argsort(p, kind="stable")[:count]]]
     return found
+
+
+def _try_out(parts: Sequence[Part], wish: Wish) -> None:
+    """Refuse what cannot be explained on a black image, before any other is predicted."""
+    from leukfeat.backbones.engines import choose_device
+    from leukfeat.explain.activation import activation
+    from leukfeat.heads.contributions import require_method
+
+    device = choose_device(str(wish.how.get("device") or "auto"))
+    for part in parts:
+        if part.model.head is not None:
+            require_method(part.model.head)
+        black = part.inputs.normalise(np.zeros((1, *part.inputs.size, 3), dtype=np.uint8), device)
+        activation(part.network.to(device), black, lambda given: given.sum(dim=1), wish.layer)
 
 
 def _said_by(model: Model, images: Manifest, wish: Wish) -> PredictedTable:

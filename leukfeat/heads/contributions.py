@@ -72,11 +72,7 @@ def contributions(head: TunedHead, X: NDArray[Any], k: int) -> Contributions:
     understanding with explainable AI for trees", 2020). Trees and forests: changes of the probability along the
     decision path (Saabas 2014). Others: integrated gradients from the training mean (Sundararajan et al. 2017).
     """
-    if head.head not in METHODS:
-        raise HeadError(
-            f"head {head.head}: has neither decision paths nor a gradient, so nothing can be routed through it;"
-            f" choose a bundle with one of {', '.join(METHODS)}"
-        )
+    require_method(head)
     fitted = head.estimator_
     if hasattr(fitted, "calibrated_classifiers_"):  # a monotone sigmoid around the pipeline
         fitted = fitted.calibrated_classifiers_[0].estimator
@@ -88,6 +84,21 @@ def contributions(head: TunedHead, X: NDArray[Any], k: int) -> Contributions:
     about, method = METHODS[head.head]
     values, base = method(classifier, reduced, k)
     return Contributions(_unreduced(reduction, scaled, reduced, values), base, about)
+
+
+def require_method(head: TunedHead) -> None:
+    """Refuse a head whose score cannot be shared out among features.
+
+    Raises
+    ------
+    HeadError
+        A head without paths and without gradient (nearest neighbours).
+    """
+    if head.head not in METHODS:
+        raise HeadError(
+            f"head {head.head}: has neither decision paths nor a gradient, so nothing can be routed through it;"
+            f" choose a bundle with one of {', '.join(METHODS)}"
+        )
 
 
 def _unreduced(reduction: Any, scaled: Rows, reduced: Rows, values: Rows) -> Rows:

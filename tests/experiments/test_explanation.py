@@ -179,6 +179,28 @@ def test_what_cannot_be_explained_says_so(models: dict[str, Model], cells: Manif
     assert list(told.facts["chosen"]) == ["random"]
 
 
+@pytest.fixture
+def predicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where images are predicted: that may take an hour."""
+
+    def predict(*_: object, **__: object) -> None:
+        pytest.fail("images were predicted first")
+
+    monkeypatch.setattr(Model, "predict", predict)
+
+
+@pytest.mark.usefixtures("predicts_nothing")
+def test_a_wrong_request_is_refused_at_once(models: dict[str, Model], cells: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"layer 'blocks\.99'"):
+        explain(models["together"], cells, tmp_path / "out", Wish(layer="blocks.99", how=CPU))
+    with pytest.raises(UnknownNameError, match="layer 'layer4'"):  # the first network has none of that name
+        explain(models["head"], cells, tmp_path / "out", Wish(layer="layer4", how=CPU))
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="holds something else"):
+        explain(models["network"], cells, tmp_path, Wish(how=CPU))
+
+
+@pytest.mark.usefixtures("predicts_nothing")
 def test_neighbours_are_refused_before_anything_is_drawn(cells: Manifest, tmp_path: Path) -> None:
     candidate = HeadOnFeatures((TINY,), TunedHead("knn", n_trials=0), FeatureStore(tmp_path / "cache"))
     model = load(save_bundle(tmp_path / "knn", candidate.fit_all(cells).kept, candidate.describe(), cells))
