@@ -10,7 +10,8 @@ from leukfeat.experiments.candidates import HeadOnFeatures
 from leukfeat.experiments.ensembles import Ensemble
 from leukfeat.experiments.forwarding import Forwarding
 from leukfeat.experiments.networks import EndToEnd
-from leukfeat.experiments.recipe import EnsembleSection, HeadSection, Recipe
+from leukfeat.experiments.recipe import Recipe
+from leukfeat.experiments.sections import EnsembleSection, HeadSection
 from leukfeat.experiments.stages import NO_BACKBONE
 from leukfeat.features.exchange import read_features
 from leukfeat.features.store import FeatureStore

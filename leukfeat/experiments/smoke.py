@@ -14,14 +14,14 @@ from leukfeat.backbones.spec import BackboneSpec, Preprocess
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.synthetic import CLASSES, synthesize
 from leukfeat.evaluation.rules import RULES
-from leukfeat.experiments.recipe import (
+from leukfeat.experiments.recipe import Recipe
+from leukfeat.experiments.sections import (
     CopiesSection,
     DataSection,
     EnsembleSection,
     ExtractionSection,
     HeadSection,
     MemberSection,
-    Recipe,
     SplitSection,
 )
 

@@ -17,7 +17,8 @@ from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import RecipeError
 from leukfeat.experiments.encoders import Encoders
 from leukfeat.experiments.forwarding import Forwarding
-from leukfeat.experiments.recipe import CopiesSection, DataSection, Recipe, SplitSection, SyntheticData
+from leukfeat.experiments.recipe import Recipe
+from leukfeat.experiments.sections import CopiesSection, DataSection, SplitSection, SyntheticData
 from leukfeat.features.exchange import write_features
 from leukfeat.features.extraction import ExtractionReport, load_features
 from leukfeat.features.store import FeatureStore
