@@ -57,7 +57,7 @@ class Recipe(Section):
     out: Path = Path("runs")
     report: Path = Path("report")
     paper: Paper | None = None
-    reported: dict[str, float] = {}
+    reported: dict[str, float] = Field(default_factory=dict)
     unstated: tuple[str, ...] = ()
 
     @model_validator(mode="after")
