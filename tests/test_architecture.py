@@ -21,10 +21,12 @@ LAYERS = {
     "features": FOUNDATION | {"data", "backbones"},
     "heads": FOUNDATION | {"data.folds"},
     "evaluation": FOUNDATION | {"data"},
-    "reports": FOUNDATION | {"data", "evaluation"},
+    "audit": FOUNDATION | {"data", "evaluation"},
+    "reports": FOUNDATION | {"data", "evaluation", "audit"},
     "explain": FOUNDATION | {"data", "backbones", "heads"},
-    "experiments": FOUNDATION | {"data", "backbones", "features", "heads", "evaluation", "explain", "reports.training"},
-    "cli": FOUNDATION | {"data", "backbones", "features", "heads", "evaluation", "reports", "experiments"},
+    "experiments": FOUNDATION
+    | {"data", "backbones", "features", "heads", "evaluation", "audit", "explain", "reports.training"},
+    "cli": FOUNDATION | {"data", "backbones", "features", "heads", "evaluation", "audit", "reports", "experiments"},
     "__main__": {"cli"},
 }
 
@@ -35,7 +37,8 @@ HOMES = {
     "torchvision": {"backbones"},
     "h5py": {"features"},
     "pyarrow": {"features"},
-    "sklearn": {"heads", "evaluation", "experiments.candidates"},
+    "sklearn": {"heads", "evaluation", "audit", "experiments.candidates"},
+    "statsmodels": {"evaluation"},
     "xgboost": {"heads"},
     "lightgbm": {"heads"},
     "optuna": {"heads"},
@@ -47,7 +50,7 @@ HOMES = {
     "joblib": {"experiments"},
     "pydantic": {"experiments"},
     "yaml": {"experiments"},
-    "PIL": {"data", "backbones.inputs", "explain"},
+    "PIL": {"data", "backbones.inputs", "audit", "explain"},
     "pandas": set(),
     "pickle": set(),
 }

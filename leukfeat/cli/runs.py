@@ -197,21 +197,36 @@ def compare(
         "report"
     ),
     positive: o.Positive = None,
+    metric: Annotated[
+        str, typer.Option(metavar="NAME", help="Orders the runs, and differences are tested on it.")
+    ] = "auroc",
+    reference: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Test every run against this one. [default: every pair]")
+    ] = None,
+    interval: Annotated[str, typer.Option(metavar="METHOD", help="t (for few subjects), percentile or bca.")] = "t",
+    confidence: Annotated[float, typer.Option(metavar="LEVEL", help="Of intervals.")] = 0.95,
+    resamples: Annotated[int, typer.Option(metavar="B", help="Resamples of subjects.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
     as_json: o.Json = False,
 ) -> None:
     """Put runs on the same split side by side, per cell and per subject: terminal, Markdown, CSV and HTML.
+
+    Every number has an interval from resampling subjects, and every difference between runs is tested on the same
+    resamples.
 
     Example: leukfeat compare runs/* -o report
     """
     from leukfeat.evaluation.runs import Run, find_runs, is_unfinished
     from leukfeat.reports.comparison import compare as compare_runs
+    from leukfeat.reports.estimates import uncertainty
 
     paths = runs or find_runs(Path("runs"))
     unfinished = [path for path in paths if is_unfinished(path)] if len(paths) > 1 else []
     for path in unfinished:
         typer.echo(f"left out: {path}: unfinished; run its command again", err=True)
     loaded = [Run.load(path, positive=positive) for path in paths if path not in unfinished]
-    comparison = compare_runs(loaded, positive=positive)
+    how = uncertainty(interval, confidence, resamples, seed)
+    comparison = compare_runs(loaded, positive=positive, main=metric, how=how, reference=reference)
     written = comparison.save(output)
     _print(comparison, written, as_json=as_json)
 

@@ -92,7 +92,7 @@ class _Resamples:
     @cached_property
     def of_class(self) -> Values:
         """True members of each class, (B, k)."""
-        return self.confusion.sum(axis=2)
+        return np.asarray(self.confusion.sum(axis=2))
 
     @cached_property
     def whole(self) -> NDArray[np.bool_]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from leukfeat.errors import UnknownNameError
+from leukfeat.errors import ComparisonError, UnknownNameError
 from leukfeat.evaluation.caveats import caveats
-from leukfeat.evaluation.metrics import METRICS, Score, score
+from leukfeat.evaluation.metrics import METRICS, score
 from leukfeat.evaluation.runs import Run
-from leukfeat.evaluation.subjects import score_by_subject, without_subjects
+from leukfeat.evaluation.subjects import without_subjects
 from leukfeat.reports.alignment import align, manifest_differences
 from leukfeat.reports.contents import (
     Note,
@@ -22,13 +22,12 @@ from leukfeat.reports.contents import (
     confusion_table,
     cost_table,
     fold_table,
-    score_table,
     subject_table,
 )
-from leukfeat.reports.table import Table, markdown_safe, printable
+from leukfeat.reports.estimates import Estimates, Level, Uncertainty
+from leukfeat.reports.pairs import Pairs
+from leukfeat.reports.table import Table, markdown_safe, nothing, printable
 from leukfeat.textfiles import write_text
-
-Level = Literal["cell", "subject"]
 
 TERMINAL_METRICS = (
     "auroc",
@@ -53,20 +52,44 @@ class Comparison:
         Aligned row by row, best first.
     main : str
         The metric they are ordered by, at cell level.
+    how : Uncertainty
+        How intervals are made.
+    reference : str or None
+        The run that the others are tested against; None tests every pair.
     """
 
     runs: tuple[Run, ...]
     main: str = "auroc"
+    how: Uncertainty = field(default_factory=Uncertainty)
+    reference: str | None = None
 
     @cached_property
-    def by_cell(self) -> dict[str, dict[str, Score]]:
+    def by_cell(self) -> Estimates:
         """Every metric of every run over cells."""
-        return {run.name: score(run.predictions) for run in self.runs}
+        return Estimates.of(self.runs, "cell", self.how)
 
     @cached_property
-    def by_subject(self) -> dict[str, dict[str, Score]]:
-        """Every metric of every run over subjects (mean probability); undefined where subjects are unknown."""
-        return {run.name: score_by_subject(run.predictions) for run in self.runs}
+    def by_subject(self) -> Estimates:
+        """Every metric of every run over subjects (mean probability).
+
+        Raises
+        ------
+        PredictionsError
+            There is no subject level; see :attr:`no_subjects`.
+        """
+        return Estimates.of(self.runs, "subject", self.how)
+
+    def at(self, level: Level) -> Estimates:
+        """The numbers of a level."""
+        levels = {"cell": lambda: self.by_cell, "subject": lambda: self.by_subject}
+        if level not in levels:
+            raise UnknownNameError("level", level, levels)
+        return levels[level]()
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Differences between runs, tested."""
+        return Pairs.of(self.by_cell, self.main, self.reference)
 
     @cached_property
     def no_subjects(self) -> str:
@@ -105,46 +128,47 @@ class Comparison:
         metrics : sequence of str or None
             Names in ``METRICS``; all by default.
         """
-        levels = {"cell": self.by_cell, "subject": self.by_subject}
-        if level not in levels:
-            raise UnknownNameError("level", level, levels)
-        return score_table(level, self.runs[0].predictions, levels[level], metrics or list(METRICS))
+        if level == "subject" and self.no_subjects:
+            return nothing("By subject", self.no_subjects)
+        return self.at(level).table(metrics or list(METRICS))
 
     def to_dict(self) -> dict[str, Any]:
-        """Notes and every score as JSON types; an undefined score is None, with its reason beside it."""
-        levels: dict[str, dict[str, dict[str, Score]]] = {"cell": self.by_cell}
-        if not self.no_subjects:
-            levels["subject"] = self.by_subject
+        """Notes, every score with its interval, and every paired difference, as JSON types.
+
+        What is undefined is None, with its reason beside it.
+        """
         return {
             "notes": [str(note) for note in self.notes],
-            "runs": [
-                {
-                    "name": run.name,
-                    **{
-                        level: {
-                            name: found.value if found.defined else None for name, found in scores[run.name].items()
-                        }
-                        for level, scores in levels.items()
-                    },
-                    "undefined": {
-                        f"{level}.{name}": found.reason
-                        for level, scores in levels.items()
-                        for name, found in scores[run.name].items()
-                        if not found.defined
-                    },
-                }
-                for run in self.runs
-            ],
+            "intervals": {level: self.at(level).words for level in self.levels},
+            "runs": [self._facts(run.name) for run in self.runs],
+            "pairs": self.pairs.to_dict(),
         }
+
+    def _facts(self, run: str) -> dict[str, Any]:
+        facts: dict[str, Any] = {"name": run}
+        undefined: dict[str, str] = {}
+        without: dict[str, str] = {}
+        for level in self.levels:
+            facts[level] = {}
+            facts[f"{level}_interval"] = {}
+            for name in METRICS:
+                found = self.at(level).estimate(run, name)
+                facts[level][name] = found.score.value if found.score.defined else None
+                ends = [found.interval.low, found.interval.high]
+                facts[f"{level}_interval"][name] = ends if found.interval.defined else None
+                if not found.score.defined:
+                    undefined[f"{level}.{name}"] = found.score.reason
+                elif not found.interval.defined:
+                    without[f"{level}.{name}"] = found.interval.reason
+        return {**facts, "undefined": undefined, "without_interval": without}
 
     def to_markdown(self) -> str:
         """The report as Markdown."""
         parts = ["# Comparison\n"]
         parts += [f"> **{markdown_safe(str(note))}**\n" for note in self.notes]
         parts += ["\n".join(f"- {name}: {markdown_safe(value)}" for name, value in cohort_facts(self.runs)) + "\n"]
-        for name, table in self.tables.items():
-            none = name == "by-subject" and self.no_subjects
-            parts.append(f"## {markdown_safe(table.title)}\n\n" + (f"None: {none}.\n" if none else table.to_markdown()))
+        parts += [f"- {markdown_safe(sentence)}" for sentence in self.pairs.sentences]
+        parts += [f"## {markdown_safe(table.title)}\n\n{table.to_markdown()}" for table in self.tables.values()]
         return "\n".join(parts)
 
     @cached_property
@@ -154,6 +178,10 @@ class Comparison:
             "cohort": cohort_table(self.runs[0].predictions),
             "by-cell": self.table("cell"),
             "by-subject": self.table("subject"),
+            "pairs": self.pairs.table(),
+            "other-tests": self.pairs.opinions_table(),
+            "equivalence": self.pairs.equivalence_table(),
+            **({"spread": self.by_cell.spread_table(self.main)} if self.by_cell.n_repeats > 1 else {}),
             "folds": fold_table(self.runs, self.main),
             "per-subject": subject_table(self.runs),
             "confusion": confusion_table(self.runs),
@@ -207,6 +235,8 @@ class Comparison:
             lines += ["", table.title, *table.to_lines(width), *textwrap.wrap(self._averaging, width)]
         if self.no_subjects:
             lines += ["", f"By subject: none, {self.no_subjects}"]
+        for sentence in self.pairs.sentences:
+            lines += ["", *textwrap.wrap(printable(sentence), width, subsequent_indent="  ")]
         return lines[0 if self.notes else 1 :]
 
     @property
@@ -228,7 +258,14 @@ def _note_lines(note: Note, width: int) -> list[str]:
     return textwrap.wrap(printable(f"! {note}"), width, subsequent_indent="  ")
 
 
-def compare(runs: Sequence[Run], positive: str | None = None, *, main: str = "auroc") -> Comparison:
+def compare(
+    runs: Sequence[Run],
+    positive: str | None = None,
+    *,
+    main: str = "auroc",
+    how: Uncertainty | None = None,
+    reference: str | None = None,
+) -> Comparison:
     """Put runs side by side, best first.
 
     Parameters
@@ -238,7 +275,11 @@ def compare(runs: Sequence[Run], positive: str | None = None, *, main: str = "au
     positive : str or None
         The positive class of two, where the runs do not state it or disagree.
     main : str
-        The metric that orders the runs.
+        The metric that orders the runs, and that differences are tested on.
+    how : Uncertainty or None
+        How intervals are made; 95 % by 2,000 resamples of subjects by default.
+    reference : str or None
+        The run that the others are tested against; every pair by default.
 
     Returns
     -------
@@ -248,7 +289,8 @@ def compare(runs: Sequence[Run], positive: str | None = None, *, main: str = "au
     Raises
     ------
     ComparisonError
-        No runs, or runs that differ in samples, true labels, repeats, folds, subjects, classes or positive class.
+        No runs, or runs that differ in samples, true labels, repeats, folds, subjects, classes or positive class; or a
+        reference that is not among them.
     UnknownNameError
         ``main`` is not a metric.
     """
@@ -262,4 +304,6 @@ def compare(runs: Sequence[Run], positive: str | None = None, *, main: str = "au
         found = scores[run.name]
         return not found.defined, sign * found.value if found.defined else 0.0
 
-    return Comparison(tuple(sorted(aligned, key=place)), main)
+    if reference is not None and reference not in scores:
+        raise ComparisonError(f"reference {reference!r} is not among the runs: {', '.join(scores)}")
+    return Comparison(tuple(sorted(aligned, key=place)), main, how or Uncertainty(), reference)

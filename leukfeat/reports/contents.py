@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from leukfeat.data.words import protection_in_words
-from leukfeat.evaluation.metrics import METRICS, Score, confusion, score_by_fold
+from leukfeat.evaluation.metrics import METRICS, confusion, score_by_fold
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.subjects import subject_accuracy
@@ -25,36 +25,6 @@ class Note:
 
     def __str__(self) -> str:
         return f"{self.words} ({', '.join(self.runs)})" if self.runs else self.words
-
-
-def score_table(
-    level: str, predictions: Predictions, scores: Mapping[str, Mapping[str, Score]], metrics: Sequence[str]
-) -> Table:
-    """Runs × metrics at one level.
-
-    Parameters
-    ----------
-    level : ``"cell"`` or ``"subject"``
-        For the title.
-    predictions : Predictions
-        Of any run: its counts and positive class stand in the title.
-    scores : mapping of str to mapping of str to Score
-        By run and metric.
-    metrics : sequence of str
-        Which, in which order.
-    """
-    n_subjects = f"{len(np.unique(predictions.subject)):,}" if predictions.subjects_known else "unknown"
-    counted = {"cell": f"{len(np.unique(predictions.sample)):,}", "subject": n_subjects}[level]
-    told = f"; positive: {predictions.positive}" if predictions.positive and len(predictions.classes) == 2 else ""
-    heads = (METRICS[name] for name in metrics)
-    return Table(
-        title=f"By {level} ({level}s: {counted}{told})",
-        columns=(
-            Column("run"),
-            *(Column(head.title_for(len(predictions.classes)), head.short, ".3f") for head in heads),
-        ),
-        rows=tuple((run, *(found[name] for name in metrics)) for run, found in scores.items()),
-    )
 
 
 def fold_table(runs: Sequence[Run], metric: str) -> Table:

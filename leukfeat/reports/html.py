@@ -11,7 +11,7 @@ from leukfeat.evaluation.caveats import caveats
 from leukfeat.evaluation.metrics import METRICS, Score
 from leukfeat.evaluation.runs import Run
 from leukfeat.reports.contents import Note, cohort_facts, flat, parameters
-from leukfeat.reports.table import Cell, Table
+from leukfeat.reports.table import Cell, Estimate, Table
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -101,6 +101,8 @@ def _template() -> Template:
 
 def _sort_key(cell: Cell) -> str:
     """What a column is sorted by: the number to its last digit, or the name; empty sorts last."""
+    if isinstance(cell, Estimate):
+        return _sort_key(cell.score)
     if isinstance(cell, Score):
         return repr(cell.value) if cell.defined else ""
     return "" if cell is None else str(cell)

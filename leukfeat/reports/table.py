@@ -8,10 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from leukfeat.evaluation.intervals import Interval
 from leukfeat.evaluation.metrics import Score
 from leukfeat.textfiles import write_csv
 
-Cell = str | int | float | Score | None
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with its interval; either may be undefined.
+
+    Attributes
+    ----------
+    score : Score
+        The number.
+    interval : Interval
+        Where the true value lies.
+    """
+
+    score: Score
+    interval: Interval
+
+
+Cell = str | int | float | Score | Estimate | None
 
 _NOTHING = "–"
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
@@ -48,7 +66,16 @@ class Column:
             return cell
         if isinstance(cell, Score):
             return format(cell.value, self.form) if cell.defined else _NOTHING
+        if isinstance(cell, Estimate):
+            return f"{self.text(cell.score)} ({self.span(cell)})" if cell.score.defined else _NOTHING
         return format(cell, self.form)
+
+    def span(self, cell: Cell) -> str:
+        """The interval of a cell as people read it; empty where it has none to show."""
+        if not isinstance(cell, Estimate) or not cell.score.defined:
+            return ""
+        interval = cell.interval
+        return f"{interval.low:{self.form}}–{interval.high:{self.form}}" if interval.defined else _NOTHING
 
 
 @dataclass(frozen=True)
@@ -62,12 +89,15 @@ class Table:
     columns : tuple of Column
         Heads.
     rows : tuple of tuple
-        Cells: names, numbers, scores, or None where nothing is known.
+        Cells: names, numbers, scores, estimates, or None where nothing is known.
+    words : tuple of str
+        What must be said below it.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    words: tuple[str, ...] = ()
 
     @property
     def texts(self) -> list[list[str]]:
@@ -76,20 +106,25 @@ class Table:
 
     @property
     def footnotes(self) -> list[str]:
-        """Why some cells are empty, a line for every reason."""
+        """What must be said, and why some cells are empty, a line for every reason."""
         affected: dict[str, dict[str, None]] = {}
         for row in self.rows:
             for column, cell in zip(self.columns, row, strict=True):
-                if isinstance(cell, Score) and not cell.defined:
-                    affected.setdefault(cell.reason, {})[column.title] = None
+                for reason in _reasons(cell):
+                    affected.setdefault(reason, {})[column.title] = None
         everything = sum(column.numeric for column in self.columns)
         return [
-            f"{_NOTHING} {reason}" + ("" if len(titles) == everything else f" ({', '.join(titles)})")
-            for reason, titles in affected.items()
+            *self.words,
+            *(
+                f"{_NOTHING} {reason}" + ("" if len(titles) == everything else f" ({', '.join(titles)})")
+                for reason, titles in affected.items()
+            ),
         ]
 
     def to_markdown(self) -> str:
-        """A Markdown table with its footnotes, without the title."""
+        """A Markdown table with its footnotes, without the title; of a table without rows the footnotes alone."""
+        if not self.rows:
+            return "\n".join(map(markdown_safe, self.footnotes)) + "\n"
         lines = [
             "| " + " | ".join(markdown_safe(column.title) for column in self.columns) + " |",
             "|" + "|".join(" ---: " if column.numeric else " --- " for column in self.columns) + "|",
@@ -99,9 +134,20 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def to_lines(self, width: int = 100) -> list[str]:
-        """Plain text; names are cut so that a line stays within ``width`` where it can."""
+        """Plain text; names are cut so that a line stays within ``width`` where it can.
+
+        Intervals stand on a line of their own below their row.
+        """
         heads = [column.short or column.title for column in self.columns]
-        texts = self.texts
+        texts = [
+            line
+            for row in self.rows
+            for line in (
+                [column.text(_alone(cell)) for column, cell in zip(self.columns, row, strict=True)],
+                [_shortened(column.span(cell)) for column, cell in zip(self.columns, row, strict=True)],
+            )
+            if any(line)
+        ]
         widths = [max(map(_width, [head, *(row[k] for row in texts)])) for k, head in enumerate(heads)]
         spare = width - sum(widths) - 2 * (len(widths) - 1)
         names = [k for k, column in enumerate(self.columns) if not column.numeric]
@@ -132,14 +178,25 @@ class Table:
             What must be said beside each row; becomes the last column, ``notes``. Where there are scores, a column
             ``undefined`` before it says why some are missing.
         """
-        scored = any(isinstance(cell, Score) for row in self.rows for cell in row)
-        heads = [column.title for column in self.columns]
+        scored = any(isinstance(cell, Score | Estimate) for row in self.rows for cell in row)
+        wide = [any(isinstance(row[k], Estimate) for row in self.rows) for k in range(len(self.columns))]
+        heads = [
+            head
+            for column, has_interval in zip(self.columns, wide, strict=True)
+            for head in (column.title, *(f"{column.title} {end}" for end in ("low", "high") if has_interval))
+        ]
         lines = [[*map(spreadsheet_safe, heads), *["undefined"] * scored, *["notes"] * (notes is not None)]]
         for number, row in enumerate(self.rows):
-            reasons = {cell.reason: None for cell in row if isinstance(cell, Score) and not cell.defined}
+            reasons = dict.fromkeys(reason for cell in row for reason in _reasons(cell))
             words = (["; ".join(reasons)] if scored else []) + ([notes[number]] if notes is not None else [])
-            lines.append([*map(_exact, row), *map(spreadsheet_safe, words)])
+            exact = [text for cell, has_interval in zip(row, wide, strict=True) for text in _exact(cell, has_interval)]
+            lines.append([*exact, *map(spreadsheet_safe, words)])
         return write_csv(file, lines)
+
+
+def nothing(title: str, reason: str) -> Table:
+    """A table that is not there, and why."""
+    return Table(title, (Column("run"),), (), (f"None: {reason}",))
 
 
 def spreadsheet_safe(name: str) -> str:
@@ -165,12 +222,44 @@ def markdown_safe(text: str) -> str:
     return " ".join(text.split())
 
 
-def _exact(cell: Cell) -> str:
+def _reasons(cell: Cell) -> list[str]:
+    """Why a cell, or its interval, is empty."""
+    if isinstance(cell, Estimate):
+        return _reasons(cell.score) or [f"no interval: {cell.interval.reason}"] * (not cell.interval.defined)
+    return [cell.reason] if isinstance(cell, Score) and not cell.defined else []
+
+
+def _alone(cell: Cell) -> Cell:
+    """A cell without its interval."""
+    return cell.score if isinstance(cell, Estimate) else cell
+
+
+def _shortened(span: str) -> str:
+    """An interval of shares for a narrow column: the zeros before the points go.
+
+    Examples
+    --------
+    >>> _shortened("0.912–1.000"), _shortened("-0.020–0.310")
+    ('.912–1.000', '-.020–.310')
+    """
+    return "–".join(
+        end.replace("0.", ".", 1) if end.removeprefix("-").startswith("0.") else end for end in span.split("–")
+    )
+
+
+def _exact(cell: Cell, has_interval: bool) -> list[str]:
+    """A cell for a CSV, to the last digit; with the ends of its interval where its column has them."""
+    if isinstance(cell, Estimate):
+        known = cell.score.defined and cell.interval.defined
+        ends = [repr(end) if known else "" for end in (cell.interval.low, cell.interval.high)]
+        return [*_exact(cell.score, False), *ends]
     if isinstance(cell, Score):
-        return repr(cell.value) if cell.defined else ""
-    if isinstance(cell, str):
-        return spreadsheet_safe(cell)
-    return "" if cell is None else repr(cell)
+        text = repr(cell.value) if cell.defined else ""
+    elif isinstance(cell, str):
+        text = spreadsheet_safe(cell)
+    else:
+        text = "" if cell is None else repr(cell)
+    return [text, "", ""] if has_interval else [text]
 
 
 def _width(text: str) -> int:

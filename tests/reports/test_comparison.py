@@ -48,7 +48,7 @@ def test_runs_are_ordered_by_the_main_metric(two):
     runs = [two("bad", gap=0.1), two("good", gap=2.0), two("fair", gap=0.8)]
     assert [run.name for run in compare(runs).runs] == ["good", "fair", "bad"]
     assert [run.name for run in compare(runs, main="log_loss").runs] == sorted(
-        ("good", "fair", "bad"), key=lambda name: compare(runs).by_cell[name]["log_loss"].value
+        ("good", "fair", "bad"), key=lambda name: compare(runs).by_cell.scores[name]["log_loss"].value
     )
     with pytest.raises(UnknownNameError, match="did you mean 'auroc'"):
         compare(runs, main="auc-roc")
@@ -60,7 +60,7 @@ def test_the_table_holds_every_metric_at_both_levels(two):
     for level in ("cell", "subject"):
         table = comparison.table(level)
         assert [column.title for column in table.columns] == ["run", *(metric.title for metric in METRICS.values())]
-    assert comparison.table("cell").rows[0][1:] == tuple(score(run.predictions).values())
+    assert tuple(cell.score for cell in comparison.table("cell").rows[0][1:]) == tuple(score(run.predictions).values())
     with pytest.raises(UnknownNameError):
         comparison.table("patient")
 
@@ -81,7 +81,7 @@ def test_the_words_stay_on_every_output(four, words, tmp_path):
 def test_the_words_stay_on_every_file(four, words, tmp_path):
     # a table or a figure is mailed without its page
     written = compare([four]).save(tmp_path)
-    for name in ("by-cell", "by-subject", "folds", "confusion", "cost"):
+    for name in ("by-cell", "folds", "confusion", "cost"):
         with (tmp_path / f"{name}.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert list(rows[0])[-1] == "notes"
@@ -176,7 +176,7 @@ def test_without_subjects_there_is_no_subject_level_and_it_says_why(four):
     comparison = compare([four])
     assert "By subject: none, subjects unknown" in comparison.lines()
     assert "None: subjects unknown" in comparison.to_markdown()
-    assert {cell.reason for cell in comparison.table("subject").rows[0][1:]} == {"subjects unknown"}
+    assert comparison.table("subject").footnotes == ["None: subjects unknown"]
 
 
 def test_save_writes_what_it_says(two, tmp_path):
@@ -185,6 +185,7 @@ def test_save_writes_what_it_says(two, tmp_path):
     assert {path.name for path in written} == {
         *("report.html", "report.md", "roc.svg", "confusion.svg", "subject-accuracy.svg"),
         *("cohort.csv", "by-cell.csv", "by-subject.csv", "folds.csv", "per-subject.csv", "confusion.csv", "cost.csv"),
+        *("pairs.csv", "other-tests.csv", "equivalence.csv"),
     }
 
 

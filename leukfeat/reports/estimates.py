@@ -1,0 +1,208 @@
+"""Every metric of aligned runs at one level, each with its interval, all from the same resamples of subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, cast
+
+import numpy as np
+
+from leukfeat.errors import UnknownNameError, UsageError
+from leukfeat.evaluation.intervals import LEVEL, METHOD_NAMES, METHODS, Method, Replicates, replicates
+from leukfeat.evaluation.metrics import METRICS, Score, score
+from leukfeat.evaluation.paired import Difference, differences
+from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.resampling import N_DRAWS, Clusters, Draws
+from leukfeat.evaluation.runs import Run
+from leukfeat.evaluation.subjects import by_subject
+from leukfeat.reports.table import Cell, Column, Estimate, Table
+
+Level = Literal["cell", "subject"]
+
+TOO_NARROW = "intervals count images as independent and are too narrow: which images are of one patient is unknown"
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """How intervals are made.
+
+    Parameters
+    ----------
+    method : str
+        ``"t"``, ``"percentile"`` or ``"bca"``; see :mod:`leukfeat.evaluation.intervals`.
+    level : float
+        Of the intervals, 0.95 by default.
+    n_draws : int
+        Resamples.
+    seed : int
+        Of the resamples.
+    """
+
+    method: Method = "t"
+    level: float = LEVEL
+    n_draws: int = N_DRAWS
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UnknownNameError("interval", self.method, METHODS)
+        if not 0 < self.level < 1:
+            raise UsageError(f"confidence {self.level}: give a number between 0 and 1, e.g. 0.95")
+        if self.n_draws < 100:
+            raise UsageError(f"{self.n_draws} resamples: give at least 100; 2000 is usual")
+
+    @property
+    def percent(self) -> str:
+        """The level in words: ``"95 %"``."""
+        return f"{100 * self.level:g} %"
+
+
+def uncertainty(method: str, level: float, n_draws: int, seed: int) -> Uncertainty:
+    """An :class:`Uncertainty` from the words of a command line.
+
+    Raises
+    ------
+    UnknownNameError
+        No such method.
+    UsageError
+        A level outside (0, 1), or fewer than 100 resamples.
+    """
+    return Uncertainty(cast(Method, method), level, n_draws, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """The numbers of a comparison at one level.
+
+    Attributes
+    ----------
+    level : ``"cell"`` or ``"subject"``
+        What a row is.
+    predictions : mapping of str to Predictions
+        By run, aligned row by row.
+    how : Uncertainty
+        How intervals are made.
+    """
+
+    level: Level
+    predictions: Mapping[str, Predictions]
+    how: Uncertainty = field(default_factory=Uncertainty)
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], level: Level, how: Uncertainty) -> Estimates:
+        """Of aligned runs; a subject's probability is the mean of its cells."""
+        rows = {run.name: run.predictions if level == "cell" else by_subject(run.predictions) for run in runs}
+        return cls(level, rows, how)
+
+    @property
+    def one(self) -> Predictions:
+        """Those of the first run, for what all runs share."""
+        return next(iter(self.predictions.values()))
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Resamples of the subjects, the same for every run."""
+        clusters = Clusters.of(self.one)
+        return Draws.of(clusters, 2 if clusters.too_few else self.how.n_draws, self.how.seed)
+
+    @property
+    def clusters(self) -> Clusters:
+        """What was resampled."""
+        return self.draws.clusters
+
+    @cached_property
+    def replicates(self) -> dict[str, dict[str, Replicates]]:
+        """By run and metric."""
+        return {name: replicates(rows, draws=self.draws) for name, rows in self.predictions.items()}
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, Score]]:
+        """By run and metric."""
+        return {
+            run: {name: found.estimate for name, found in metrics.items()} for run, metrics in self.replicates.items()
+        }
+
+    def estimate(self, run: str, metric: str) -> Estimate:
+        """A metric of a run with its interval."""
+        found = self.replicates[run][metric]
+        return Estimate(found.estimate, found.interval(self.how.method, self.how.level))
+
+    def differences(self, metric: str, reference: str | None = None) -> tuple[Difference, ...]:
+        """Every pair of runs, or every run against a reference."""
+        return differences(self.replicates, metric, reference=reference, method=self.how.method, level=self.how.level)
+
+    @property
+    def words(self) -> str:
+        """What the intervals are, for below a table."""
+        method = METHOD_NAMES[self.how.method].format(units=f"{len(self.clusters):,} {self.clusters.units}")
+        narrow = "" if self.one.subjects_known else f"; {TOO_NARROW}"
+        return f"in brackets: {self.how.percent} {method}, {self.how.n_draws:,} resamples within class{narrow}"
+
+    def table(self, metrics: Sequence[str]) -> Table:
+        """Runs × metrics."""
+        predictions = self.one
+        n_subjects = f"{len(np.unique(predictions.subject)):,}" if predictions.subjects_known else "unknown"
+        counted = {"cell": f"{len(np.unique(predictions.sample)):,}", "subject": n_subjects}[self.level]
+        told = f"; positive: {predictions.positive}" if predictions.positive and len(predictions.classes) == 2 else ""
+        heads = [METRICS[name] for name in metrics]
+        rows: list[tuple[Cell, ...]] = [
+            (run, *(self.estimate(run, name) for name in metrics)) for run in self.predictions
+        ]
+        return Table(
+            title=f"By {self.level} ({self.level}s: {counted}{told})",
+            columns=(
+                Column("run"),
+                *(Column(head.title_for(len(predictions.classes)), head.short, ".3f") for head in heads),
+            ),
+            rows=tuple(rows),
+            words=(self.words,),
+        )
+
+    @property
+    def n_repeats(self) -> int:
+        """Repeats of the split, each with seeds of its own."""
+        return len(np.unique(self.one.repeat))
+
+    def spread_table(self, metric: str) -> Table:
+        """What of a metric's spread comes from seeds and folds, and what from the subjects of the study.
+
+        The first is the SD between repeats, which test the same subjects; the second the standard error between
+        resamples of subjects of the mean over repeats. More repeats lessen the first only.
+        """
+        title = METRICS[metric].title_for(len(self.one.classes))
+        rows = [
+            (run, *_deviations(self.replicates[run][metric], [one[metric] for one in self._by_repeat[run]]))
+            for run in self.predictions
+        ]
+        return Table(
+            title=f"Where the spread of {title} comes from",
+            columns=(
+                Column("run"),
+                Column(f"between {self.n_repeats} repeats (SD)", form=".4f"),
+                Column("of their mean (SE)", form=".4f"),
+                Column(f"between {self.clusters.units} (SE)", form=".4f"),
+            ),
+            rows=tuple(rows),
+            words=(
+                "repeats differ in folds and seeds and test the same subjects; the last column no repeat can lessen",
+            ),
+        )
+
+    @cached_property
+    def _by_repeat(self) -> dict[str, list[dict[str, Score]]]:
+        return {
+            run: [score(rows.take(rows.repeat == repeat)) for repeat in np.unique(rows.repeat)]
+            for run, rows in self.predictions.items()
+        }
+
+
+def _deviations(found: Replicates, repeats: Sequence[Score]) -> tuple[Score, Score, Score]:
+    """SD between repeats, its standard error, and the standard error between subjects."""
+    lacking = next((one for one in repeats if not one.defined), None)
+    deviation = lacking or Score(float(np.std([one.value for one in repeats], ddof=1)))
+    of_mean = lacking or Score(deviation.value / len(repeats) ** 0.5)
+    if found.undefined:
+        return deviation, of_mean, Score.undefined(found.undefined)
+    return deviation, of_mean, Score(float(np.nanstd(found.drawn, ddof=1)))
