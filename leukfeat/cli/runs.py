@@ -1,20 +1,19 @@
-"""``leukfeat fit-head``, ``run`` and ``compare``: from features to an honest comparison."""
+"""``leukfeat fit-head``, ``fit-net`` and ``run``: candidates evaluated, each in a run folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leukfeat.cli import options as o
-from leukfeat.cli.console import progress, say, say_json
+from leukfeat.cli.compare import print_comparison
+from leukfeat.cli.console import progress
 from leukfeat.cli.features import watcher
 
 if TYPE_CHECKING:
     from leukfeat.experiments.recipe import Recipe
-    from leukfeat.reports.comparison import Comparison
 
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of run folders. [default: runs]")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Folds at once. [default: processors]")]
@@ -189,48 +188,6 @@ def run(
     _execute(loaded, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=loaded.report)
 
 
-def compare(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="RUN…", help="Run folders or predictions files. [default: runs/*]")
-    ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the report.")] = Path(
-        "report"
-    ),
-    positive: o.Positive = None,
-    metric: Annotated[
-        str, typer.Option(metavar="NAME", help="Orders the runs, and differences are tested on it.")
-    ] = "auroc",
-    reference: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Test every run against this one. [default: every pair]")
-    ] = None,
-    interval: Annotated[str, typer.Option(metavar="METHOD", help="t (for few subjects), percentile or bca.")] = "t",
-    confidence: Annotated[float, typer.Option(metavar="LEVEL", help="Of intervals.")] = 0.95,
-    resamples: Annotated[int, typer.Option(metavar="B", help="Resamples of subjects.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
-    as_json: o.Json = False,
-) -> None:
-    """Put runs on the same split side by side, per cell and per subject: terminal, Markdown, CSV and HTML.
-
-    Every number has an interval from resampling subjects, and every difference between runs is tested on the same
-    resamples.
-
-    Example: leukfeat compare runs/* -o report
-    """
-    from leukfeat.evaluation.runs import Run, find_runs, is_unfinished
-    from leukfeat.reports.comparison import compare as compare_runs
-    from leukfeat.reports.estimates import uncertainty
-
-    paths = runs or find_runs(Path("runs"))
-    unfinished = [path for path in paths if is_unfinished(path)] if len(paths) > 1 else []
-    for path in unfinished:
-        typer.echo(f"left out: {path}: unfinished; run its command again", err=True)
-    loaded = [Run.load(path, positive=positive) for path in paths if path not in unfinished]
-    how = uncertainty(interval, confidence, resamples, seed)
-    comparison = compare_runs(loaded, positive=positive, main=metric, how=how, reference=reference)
-    written = comparison.save(output)
-    _print(comparison, written, as_json=as_json)
-
-
 def _execute(
     recipe: Recipe, *, jobs: int | None, storage: str | None, overwrite: bool, as_json: bool, report: Path | None
 ) -> None:
@@ -245,15 +202,4 @@ def _execute(
         )
     comparison = compare_runs([Run.load(folder) for folder in folders])
     written = comparison.save(report) if report is not None else []
-    _print(comparison, written, as_json=as_json, folders=folders)
-
-
-def _print(comparison: Comparison, written: list[Path], *, as_json: bool, folders: Sequence[Path] = ()) -> None:
-    if as_json:
-        paths = {"folders": folders, "written": written}
-        say_json({**comparison.to_dict(), **{name: [str(path) for path in found] for name, found in paths.items()}})
-        return
-    for line in comparison.lines():
-        say(line)
-    for path in written[:1]:
-        say(f"wrote {path} and {len(written) - 1} files beside it" if len(written) > 1 else f"wrote {path}")
+    print_comparison(comparison, written, as_json=as_json, folders=folders)

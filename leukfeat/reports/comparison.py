@@ -25,6 +25,7 @@ from leukfeat.reports.contents import (
     subject_table,
 )
 from leukfeat.reports.estimates import Estimates, Level, Uncertainty
+from leukfeat.reports.inside import Asked, Inside
 from leukfeat.reports.pairs import Pairs
 from leukfeat.reports.table import Table, markdown_safe, nothing, printable
 from leukfeat.textfiles import write_text
@@ -56,12 +57,15 @@ class Comparison:
         How intervals are made.
     reference : str or None
         The run that the others are tested against; None tests every pair.
+    asked : Asked
+        What is learned inside training parts: calibration, operating points.
     """
 
     runs: tuple[Run, ...]
     main: str = "auroc"
     how: Uncertainty = field(default_factory=Uncertainty)
     reference: str | None = None
+    asked: Asked = field(default_factory=Asked)
 
     @cached_property
     def by_cell(self) -> Estimates:
@@ -90,6 +94,11 @@ class Comparison:
     def pairs(self) -> Pairs:
         """Differences between runs, tested."""
         return Pairs.of(self.by_cell, self.main, self.reference)
+
+    @cached_property
+    def inside(self) -> Inside:
+        """What runs learn inside their training parts, applied outside."""
+        return Inside(self.runs, self.levels, self.asked, self.how)
 
     @cached_property
     def no_subjects(self) -> str:
@@ -182,6 +191,7 @@ class Comparison:
             "other-tests": self.pairs.opinions_table(),
             "equivalence": self.pairs.equivalence_table(),
             **({"spread": self.by_cell.spread_table(self.main)} if self.by_cell.n_repeats > 1 else {}),
+            **self.inside.tables,
             "folds": fold_table(self.runs, self.main),
             "per-subject": subject_table(self.runs),
             "confusion": confusion_table(self.runs),
@@ -265,6 +275,7 @@ def compare(
     main: str = "auroc",
     how: Uncertainty | None = None,
     reference: str | None = None,
+    asked: Asked | None = None,
 ) -> Comparison:
     """Put runs side by side, best first.
 
@@ -280,6 +291,8 @@ def compare(
         How intervals are made; 95 % by 2,000 resamples of subjects by default.
     reference : str or None
         The run that the others are tested against; every pair by default.
+    asked : Asked or None
+        Calibration and operating points to learn inside; temperature and a sensitivity of 0.95 by default.
 
     Returns
     -------
@@ -306,4 +319,4 @@ def compare(
 
     if reference is not None and reference not in scores:
         raise ComparisonError(f"reference {reference!r} is not among the runs: {', '.join(scores)}")
-    return Comparison(tuple(sorted(aligned, key=place)), main, how or Uncertainty(), reference)
+    return Comparison(tuple(sorted(aligned, key=place)), main, how or Uncertainty(), reference, asked or Asked())

@@ -185,7 +185,7 @@ def test_save_writes_what_it_says(two, tmp_path):
     assert {path.name for path in written} == {
         *("report.html", "report.md", "roc.svg", "confusion.svg", "subject-accuracy.svg"),
         *("cohort.csv", "by-cell.csv", "by-subject.csv", "folds.csv", "per-subject.csv", "confusion.csv", "cost.csv"),
-        *("pairs.csv", "other-tests.csv", "equivalence.csv"),
+        *("pairs.csv", "other-tests.csv", "equivalence.csv", "calibration.csv"),
     }
 
 

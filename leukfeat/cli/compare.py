@@ -1,0 +1,90 @@
+"""``leukfeat compare``: runs side by side, with intervals and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leukfeat.cli import options as o
+from leukfeat.cli.console import say, say_json
+
+if TYPE_CHECKING:
+    from leukfeat.reports.comparison import Comparison
+
+
+def compare(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUN…", help="Run folders or predictions files. [default: runs/*]")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the report.")] = Path(
+        "report"
+    ),
+    positive: o.Positive = None,
+    metric: Annotated[
+        str, typer.Option(metavar="NAME", help="Orders the runs, and differences are tested on it.")
+    ] = "auroc",
+    reference: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Test every run against this one. [default: every pair]")
+    ] = None,
+    interval: Annotated[str, typer.Option(metavar="METHOD", help="t (for few subjects), percentile or bca.")] = "t",
+    confidence: Annotated[float, typer.Option(metavar="LEVEL", help="Of intervals.")] = 0.95,
+    resamples: Annotated[int, typer.Option(metavar="B", help="Resamples of subjects.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    calibrate: Annotated[
+        str, typer.Option(metavar="METHOD", help="temperature, platt or isotonic; learned in training parts.")
+    ] = "temperature",
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET",
+            help="Operating point chosen in training parts: sensitivity=0.95, specificity=0.9, ppv=0.8, npv=0.99 or"
+            " youden; repeatable. [default: sensitivity=0.95]",
+        ),
+    ] = None,
+    conservative: Annotated[
+        bool, typer.Option("--conservative", help="A lower bound must reach the target, not the estimate.")
+    ] = False,
+    prevalence: Annotated[
+        list[float] | None, typer.Option(metavar="SHARE", help="Predictive values where so many are positive.")
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Put runs on the same split side by side, per cell and per subject: terminal, Markdown, CSV and HTML.
+
+    Every number has an interval from resampling subjects, and every difference between runs is tested on the same
+    resamples.
+
+    Example: leukfeat compare runs/* -o report
+    """
+    from leukfeat.evaluation.runs import Run, find_runs, is_unfinished
+    from leukfeat.reports.comparison import compare as compare_runs
+    from leukfeat.reports.estimates import uncertainty
+    from leukfeat.reports.inside import DEFAULT_TARGET, Asked
+
+    paths = runs or find_runs(Path("runs"))
+    unfinished = [path for path in paths if is_unfinished(path)] if len(paths) > 1 else []
+    for path in unfinished:
+        typer.echo(f"left out: {path}: unfinished; run its command again", err=True)
+    loaded = [Run.load(path, positive=positive) for path in paths if path not in unfinished]
+    how = uncertainty(interval, confidence, resamples, seed)
+    asked = Asked(calibrate, tuple(at or (DEFAULT_TARGET,)), conservative, tuple(prevalence or ()))
+    comparison = compare_runs(loaded, positive, main=metric, how=how, reference=reference, asked=asked)
+    written = comparison.save(output)
+    print_comparison(comparison, written, as_json=as_json)
+
+
+def print_comparison(
+    comparison: Comparison, written: list[Path], *, as_json: bool, folders: Sequence[Path] = ()
+) -> None:
+    """Print a comparison, and what was written of it."""
+    if as_json:
+        paths = {"folders": folders, "written": written}
+        say_json({**comparison.to_dict(), **{name: [str(path) for path in found] for name, found in paths.items()}})
+        return
+    for line in comparison.lines():
+        say(line)
+    for path in written[:1]:
+        say(f"wrote {path} and {len(written) - 1} files beside it" if len(written) > 1 else f"wrote {path}")
