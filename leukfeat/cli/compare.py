@@ -12,7 +12,9 @@ from leukfeat.cli import options as o
 from leukfeat.cli.console import say, say_json
 
 if TYPE_CHECKING:
+    from leukfeat.evaluation.runs import Run
     from leukfeat.reports.comparison import Comparison
+    from leukfeat.reports.estimates import Uncertainty
 
 
 def compare(
@@ -50,6 +52,9 @@ def compare(
     prevalence: Annotated[
         list[float] | None, typer.Option(metavar="SHARE", help="Predictive values where so many are positive.")
     ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Runs of the same candidates on several data sets: rank the candidates.")
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
     """Put runs on the same split side by side, per cell and per subject: terminal, Markdown, CSV and HTML.
@@ -70,10 +75,26 @@ def compare(
         typer.echo(f"left out: {path}: unfinished; run its command again", err=True)
     loaded = [Run.load(path, positive=positive) for path in paths if path not in unfinished]
     how = uncertainty(interval, confidence, resamples, seed)
+    if grid:
+        _print_grid(loaded, metric, how, output, as_json=as_json)
+        return
     asked = Asked(calibrate, tuple(at or (DEFAULT_TARGET,)), conservative, tuple(prevalence or ()))
     comparison = compare_runs(loaded, positive, main=metric, how=how, reference=reference, asked=asked)
     written = comparison.save(output)
     print_comparison(comparison, written, as_json=as_json)
+
+
+def _print_grid(runs: Sequence[Run], metric: str, how: Uncertainty, output: Path, *, as_json: bool) -> None:
+    from leukfeat.reports.grid import grid as make_grid
+
+    found = make_grid(runs, metric, how)
+    written = found.save(output)
+    if as_json:
+        say_json({**found.to_dict(), "written": [str(path) for path in written]})
+        return
+    for line in found.lines():
+        say(line)
+    say(f"wrote {written[0]} and {len(written) - 1} files beside it")
 
 
 def print_comparison(
