@@ -17,7 +17,7 @@ from leukfeat.evaluation.ranks import FRIEDMAN, IMAN_DAVENPORT, NEMENYI, Ranking
 from leukfeat.evaluation.runs import Run
 from leukfeat.reports.estimates import Estimates, Uncertainty
 from leukfeat.reports.pairs import spoken
-from leukfeat.reports.table import Column, Table, nothing, printable
+from leukfeat.reports.table import Cell, Column, Estimate, Table, markdown_safe, nothing, printable
 from leukfeat.textfiles import write_text
 
 

@@ -32,6 +32,12 @@ def test_the_best_of_every_data_set_ranks_first_and_is_told_from_the_worst(runs)
     assert found.to_dict()["critical_difference"] == pytest.approx(2.344 * (3 * 4 / 36) ** 0.5, abs=0.01)
 
 
+def test_files_hold_scores_and_ranks(runs, tmp_path):
+    written = grid(runs, how=QUICK).save(tmp_path)
+    assert [path.name for path in written] == ["grid.md", "grid.csv", "ranks.csv"]
+    assert "Nemenyi" in written[0].read_text()
+
+
 def test_few_data_sets_give_a_reason_in_place_of_ranks(runs):
     few = grid(runs[:6], how=QUICK)
     assert "at least 5 are needed" in few.sentences[0]
