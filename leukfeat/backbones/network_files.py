@@ -71,7 +71,8 @@ def load_network(spec: BackboneSpec, resolution: Resolution) -> LoadedNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         network = Network(trunk, resolution.pooling, resolution.layer, resolution.attention, resolution.views)
-    _put(network.attention, _ATTENTION, source)
+    new = bool(resolution.attention_init) or resolution.attention is None
+    _put(network.attention, _ATTENTION, source, optional=new)
     embedding_dim(network, resolution.inputs.size, resolution.architecture)  # says so where images do not pass through
     return LoadedNetwork(network.eval().requires_grad_(False), digest)
 
@@ -248,10 +249,12 @@ def load_saved(file: Path, added: Path | None = None) -> SavedNetwork:
     return SavedNetwork(model.eval().requires_grad_(False), inputs, classes, facts, header.seen)
 
 
-def _put(module: nn.Module, prefix: str, source: Source) -> None:
-    """Load a module's tensors from the entries of a file under a prefix; a file without any leaves it as it is."""
+def _put(module: nn.Module, prefix: str, source: Source, *, optional: bool = False) -> None:
+    """Load a module's tensors from the entries of a file under a prefix; without any, an optional one stays new."""
     state = _ours(source, prefix)
     if not state:
+        if module.state_dict() and not optional:
+            raise WeightsError(f"{source.file}: has no weights of its {prefix.split('.')[1]}; get the whole file again")
         return
     try:
         module.load_state_dict(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ def showings(finetune: FineTune, labels: Sequence[str], groups: Sequence[str]) -
     Raises
     ------
     UsageError
-        ``multiply`` names a class there is not.
+        ``multiply`` names a class there is not, or one that it shows less than once an epoch.
     """
     classes, y = np.unique(labels, return_inverse=True)
     if unknown := [name for name, _ in finetune.multiply if name not in classes]:
@@ -51,6 +52,12 @@ def showings(finetune: FineTune, labels: Sequence[str], groups: Sequence[str]) -
         pair = pair.reshape(-1)
         return np.asarray(len(y) / (len(classes) * np.bincount(pairs[:, 0])[y] * rows[pair]))
     times = dict(finetune.multiply)
+    for name, n in zip(classes, np.bincount(y), strict=True):
+        if (shown := round(times.get(str(name), 1.0) * int(n), 6)) < 1:
+            raise UsageError(
+                f"finetune.multiply shows {n} image(s) of class {str(name)!r} {shown:g} times an epoch, so that epochs"
+                f" pass without any; give {math.ceil(1000 / n) / 1000:g} or more"
+            )
     return np.array([times.get(str(name), 1.0) for name in classes])[y]
 
 

@@ -56,6 +56,11 @@ def trunk_from_file(source: Source, model_args: Mapping[str, Any]) -> nn.Module:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{source.file}: weights cannot be read: {error}") from error
     state = {name: tensor for name, tensor in state.items() if not name.startswith(_NOT_THE_TRUNK)}
+    if not state:  # timm would take that for none at all, and fetch others
+        raise WeightsError(
+            f"{source.file}: holds no weights of {source.architecture} itself; give the file that has them"
+            " (of a leukfeat model: model.safetensors)"
+        )
     # timm's own loader converts older layouts of an architecture; with the file's number of classes it is strict.
     arguments = {**model_args, "num_classes": n_classes}
     overlay = {"state_dict": state, "num_classes": n_classes, "label_offset": 0, "custom_load": False, "source": ""}

@@ -51,6 +51,24 @@ def shared_with_test(fold: Fold, owner: Sequence[str]) -> tuple[set[str], set[st
     return train & test, validation & test
 
 
+def validation_gives_test_away(fold: Fold, owner: Sequence[str]) -> bool:
+    """Whether whoever learns from validation rows meets test subjects that training keeps away from.
+
+    That is so where the validation part shares owners with the test part and the training part shares none, or where
+    most validation rows are of owners that stand in the test part and not in the training part: some other owner that
+    crosses into training changes nothing for them. In a split by image training meets nearly all of them itself.
+
+    Parameters
+    ----------
+    fold, owner
+        As in :func:`crossing_owners`, of one fold.
+    """
+    learned, judged = shared_with_test(fold, owner)
+    apart = judged - learned
+    rows = sum(owner[row] in apart for row in fold.validation)
+    return bool(judged) and (not learned or 2 * rows > len(fold.validation))
+
+
 def _sides(fold: Fold, owner: Sequence[str]) -> list[set[str]]:
     parts: tuple[NDArray[np.int64], ...] = (fold.train, fold.validation, fold.test)
     return [{owner[row] for row in part} for part in parts]

@@ -73,7 +73,9 @@ class Seen:
         A split by image puts one subject, or two identical images, on both sides and says so; an encoder trained on
         that training part has seen no more than the split declares.
         """
-        return Seen(self.images - declared.images, self.groups - declared.groups, self.unknown)
+        names = {name.casefold() for name in declared.groups}
+        groups = frozenset(name for name in self.groups if name.casefold() not in names)
+        return Seen(self.images - declared.images, groups, self.unknown)
 
     def refuse(self, manifest: Manifest, rows: Sequence[int] | NDArray[np.int64]) -> None:
         """Raise if any of the rows was seen.
@@ -84,7 +86,14 @@ class Seen:
             A row's image, or its group, took part in training.
         """
         images = [row for row in rows if manifest.sha256[row] in self.images]
-        groups = sorted({name for row in rows for name in (manifest.group[row], manifest.subject[row])} & self.groups)
+        names = {name.casefold() for name in self.groups}  # as groups are made: upper and lower case are one subject
+        # whoever is linked to a subject that was seen, was seen, even where only this manifest knows of the link
+        met = {
+            group
+            for group, subject in zip(manifest.group, manifest.subject, strict=True)
+            if names and (group.casefold() in names or subject.casefold() in names)
+        }
+        groups = sorted({manifest.group[row] for row in rows} & met)
         if images or groups:
             example = manifest.sample[images[0]] if images else f"subject group {groups[0]}"
             raise LeakageError(

@@ -132,6 +132,44 @@ def test_a_classifier_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         load_saved(file)
 
 
+@pytest.mark.parametrize("part", ["attention", "classifier"])
+def test_a_part_whose_weights_are_missing_is_not_drawn_at_random(part: str, tmp_path: Path) -> None:
+    """What the file says was trained must be in it; a random classifier answers as confidently as a trained one."""
+    file = without_tensors(tmp_path, f"leukfeat.{part}.")
+    with pytest.raises(WeightsError, match=f"has no weights of its {part}"):
+        load_saved(file)
+    given = BackboneSpec(weights=str(file))
+    if part == "attention":
+        with pytest.raises(WeightsError, match="has no weights of its attention"):
+            load_network(given, resolve(given))
+    else:
+        assert load_network(given, resolve(given)), "an encoder needs no classifier"
+
+
+def test_a_file_without_a_trunk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """timm takes an empty set of weights for none, and would fetch those of ImageNet in their place."""
+    given = BackboneSpec(weights=str(without_tensors(tmp_path, "", but="leukfeat.")))
+    monkeypatch.setattr("timm.create_model", lambda *_a, **_k: pytest.fail("looked for weights elsewhere"))
+    with pytest.raises(WeightsError, match="no weights of test_efficientnet"):
+        load_network(given, resolve(given))
+
+
+def without_tensors(folder: Path, prefix: str, but: str = "\0") -> Path:
+    """A saved network with attention and classifier, from which tensors were lost."""
+    from safetensors.torch import load_file, save_file
+
+    from leukfeat.backbones.weights import read_header
+
+    spec = SPECS[1]
+    model, built = classifying(spec)
+    file = save_network(
+        model, folder / "whole.safetensors", resolution=resolve(spec), seen=SEEN, classes="abc", classifier=built
+    )
+    kept = {k: v for k, v in load_file(file).items() if not k.startswith(prefix) or k.startswith(but)}
+    save_file(kept, folder / "part.safetensors", dict(read_header(file).metadata))
+    return folder / "part.safetensors"
+
+
 def test_the_dimension_of_an_embedding_is_known_beforehand() -> None:
     spec = SPECS[3]
     network = load_network(spec, resolve(spec)).network

@@ -7,6 +7,7 @@ import pytest
 
 from leukfeat.backbones.finetune import FineTune
 from leukfeat.backbones.sampling import batched, epoch_order, n_batches, showings
+from leukfeat.errors import UsageError
 
 LABELS = ["a"] * 6 + ["b"] * 3
 GROUPS = ["1"] * 4 + ["2"] * 2 + ["3", "3", "4"]
@@ -29,6 +30,13 @@ def test_multiplied_classes_are_shown_as_often_as_said() -> None:
     assert once[:6].tolist() == [1] * 6
     assert set(once[6:]) <= {1, 2}
     assert counts(FineTune(multiply={"b": 1.5}), epochs=400)[6:] == pytest.approx([1.5] * 3, abs=0.1)
+
+
+def test_a_class_that_is_hardly_ever_shown_is_refused() -> None:
+    """Epochs would pass without it, and an epoch of nothing teaches nothing."""
+    with pytest.raises(UsageError, match=r"class 'b' 0\.9 times an epoch.*give 0\.334 or more"):
+        counts(FineTune(multiply={"b": 0.3}))
+    assert counts(FineTune(multiply={"b": 0.4}))[6:].sum() in (1, 2)
 
 
 @pytest.mark.parametrize("sampling", ["class", "subject"])

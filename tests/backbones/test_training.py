@@ -447,6 +447,14 @@ def test_a_class_that_cannot_be_read_is_an_error(fragile: Manifest) -> None:
         trained(fragile, FineTune(epochs=1, batch_size=8))
 
 
+def test_a_class_that_an_epoch_does_not_show_can_be_read_all_the_same(manifest: Manifest) -> None:
+    """Two showings an epoch, of whichever class: chance gives some epochs two of one, and no file is to blame."""
+    rare = FineTune(epochs=6, batch_size=4, multiply={"ALL": 1 / 12, "HEM": 1 / 8})
+    _, history = trained(manifest, rare)
+    assert len(history.epochs) == 6
+    assert {record.train.auroc is None for record in history.epochs} == {True, False}
+
+
 def test_a_class_without_training_rows_is_an_error(manifest: Manifest) -> None:
     """Named, and before anything is read."""
     only = [row for row in FIT if manifest.label[row] == "ALL"]

@@ -41,6 +41,24 @@ def test_a_linked_subject_is_known_where_the_link_is_not(make_manifest: MakeMani
     seen.refuse(elsewhere, [1])
 
 
+def test_a_subject_is_known_however_it_is_spelt(make_manifest: MakeManifest) -> None:
+    """Upper and lower case make no other subject (C-NMC writes h3 and H3), in two manifests no more than in one."""
+    seen = Seen.of_rows(make_manifest([("H3", "a", "p"), ("H4", "b", "q")]), [0])
+    elsewhere = make_manifest([("h3", "a", "r"), ("h4", "b", "s")])
+    with pytest.raises(LeakageError, match="h3"):
+        seen.refuse(elsewhere, [0])
+    seen.refuse(elsewhere, [1])
+    seen.beyond(Seen.of_rows(elsewhere, [0])).refuse(elsewhere, [0])  # declared, in the other spelling
+
+
+def test_a_linked_subject_is_known_where_only_the_test_manifest_has_the_link(make_manifest: MakeManifest) -> None:
+    """The encoder met 20 before anybody knew that 21 is the same patient."""
+    seen = Seen.of_rows(make_manifest([("20", "a", "p"), ("9", "b", "r")]), [0])
+    with pytest.raises(LeakageError, match="20"):
+        seen.refuse(make_manifest(ROWS), [2])
+    seen.refuse(make_manifest(ROWS), [3])
+
+
 def test_what_two_encoders_saw_is_joined(make_manifest: MakeManifest) -> None:
     """Concatenated features saw what either part saw."""
     manifest = make_manifest(ROWS)
