@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -69,6 +69,8 @@ class Predictions:
     classes: tuple[str, ...]
     positive: str | None = None
 
+    once_within: ClassVar[tuple[str, ...]] = ("repeat",)  # in which a sample stands once
+
     def __post_init__(self) -> None:
         for name, kind in _COLUMNS.items():  # one dtype everywhere, or the digest would depend on who made the array
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=kind))
@@ -92,14 +94,7 @@ class Predictions:
                 f"predictions: positive class {self.positive!r} is not among the classes {', '.join(self.classes)}"
             )
         self._check_proba()
-        pairs = Counter(zip(self.repeat.tolist(), self.sample.tolist(), strict=True))
-        if len(pairs) < n:
-            (repeat, sample), times = pairs.most_common(1)[0]
-            rows = np.flatnonzero((self.repeat == repeat) & (self.sample == sample)) + 2
-            raise PredictionsError(
-                f"predictions rows {', '.join(map(str, rows[:5]))}: sample {sample!r} stands {times} times in repeat"
-                f" {repeat}; keep one row a sample and repeat"
-            )
+        self._check_once()
 
     def _check_proba(self) -> None:
         bad = ~np.isfinite(self.proba).all(axis=1)
@@ -113,6 +108,19 @@ class Predictions:
             raise PredictionsError(
                 f"predictions row {row + 2} (sample {self.sample[row]}): probabilities {self.proba[row].tolist()} are"
                 f" {what} ({int(bad.sum())} such rows)"
+            )
+
+    def _check_once(self) -> None:
+        within = self.once_within
+        keys = Counter(zip(*(getattr(self, name).tolist() for name in (*within, "sample")), strict=True))
+        (key, times) = keys.most_common(1)[0]
+        if times > 1:
+            same = np.all([getattr(self, name) == value for name, value in zip(within, key, strict=False)], axis=0)
+            rows = np.flatnonzero(same & (self.sample == key[-1])) + 2
+            where = " ".join(f"{name} {value}" for name, value in zip(within, key, strict=False))
+            raise PredictionsError(
+                f"predictions rows {', '.join(map(str, rows[:5]))}: sample {key[-1]!r} stands {times} times in {where};"
+                f" keep one row a sample and {' and '.join(within)}"
             )
 
     def __len__(self) -> int:
@@ -157,16 +165,16 @@ class Predictions:
             seal.update(json.dumps(column.tolist()).encode() if text else np.ascontiguousarray(column).tobytes())
         return seal.hexdigest()
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
         """Some rows, in the order given."""
         columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in _COLUMNS}
         return replace(self, **columns)
 
-    def with_positive(self, positive: str) -> Predictions:
+    def with_positive(self, positive: str) -> Self:
         """The same predictions with the positive class stated."""
         return replace(self, positive=positive)
 
-    def with_classes(self, classes: Sequence[str]) -> Predictions:
+    def with_classes(self, classes: Sequence[str]) -> Self:
         """The same predictions with the probability columns in another order."""
         if sorted(classes) != sorted(self.classes):
             raise PredictionsError(
@@ -176,7 +184,7 @@ class Predictions:
         return replace(self, proba=self.proba[:, order], classes=tuple(classes))
 
     @classmethod
-    def concatenate(cls, pieces: Sequence[Predictions]) -> Predictions:
+    def concatenate(cls, pieces: Sequence[Self]) -> Self:
         """Put the folds of one run together; all must name the same classes in the same order."""
         first = pieces[0]
         if any((piece.classes, piece.positive) != (first.classes, first.positive) for piece in pieces):
@@ -192,7 +200,7 @@ class Predictions:
         return write_csv(file, [header, *zip(*columns, strict=True)])
 
     @classmethod
-    def load(cls, file: Path | str, *, positive: str | None = None) -> Predictions:
+    def load(cls, file: Path | str, *, positive: str | None = None) -> Self:
         """Read a predictions CSV, ours or another tool's.
 
         ``sample``, ``y_true`` and ``proba_<class>`` columns are needed. Without ``subject`` the subjects are unknown;

@@ -213,8 +213,8 @@ def _folds(first: NDArray[np.float64], second: NDArray[np.float64], n_test: Arra
     counts = [np.asarray(part, dtype=np.float64) for part in (n_test, n_train)]
     if any(part.shape not in ((), (n,)) for part in counts) or any((part < 1).any() for part in counts):
         raise PredictionsError(
-            f"n_test {counts[0].tolist()} and n_train {counts[1].tolist()}: give numbers of subjects, at least 1, of each"
-            f" of {n} folds"
+            f"n_test {counts[0].tolist()} and n_train {counts[1].tolist()}: give numbers of subjects, at least"
+            f" 1, of each of {n} folds"
         )
     basis = f"{n} folds"
     lost = int((~np.isfinite(first) | ~np.isfinite(second)).sum())

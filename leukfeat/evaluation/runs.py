@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from leukfeat.errors import RunError
+from leukfeat.evaluation.inner import InnerPredictions
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.textfiles import write_text
 
 RUN_JSON = "run.json"
 PREDICTIONS_CSV = "predictions.csv"
+INNER_CSV = "inner.csv"
 RECIPE_YAML = "recipe.yaml"
 SCHEMA = 1
 
@@ -53,6 +55,13 @@ class Run:
     cost : mapping
         What the model to keep costs: ``parameters``, ``macs`` (of one image), ``ms_per_cell`` and what it was measured
         on; empty where nobody measured.
+    inner : InnerPredictions or None
+        Of the rows that train each fold, by models that had not seen them: what calibration, thresholds and verdict
+        rules are learned from. None where there are none: the predictions of another tool, an older run, or a network
+        that chose no epoch on rows of its own.
+    audit : mapping
+        What was checked before any work (``level``), what was found (``findings``) and which leaks the user accepted
+        (``allowed``); empty where nobody audited: an older run, or another tool's.
     """
 
     name: str
@@ -65,16 +74,24 @@ class Run:
     seconds: float | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     cost: Mapping[str, Any] = field(default_factory=dict)
+    inner: InnerPredictions | None = None
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``predictions.csv``, then ``run.json``; a folder with a ``run.json`` is a finished run."""
+        """Write ``predictions.csv``, ``inner.csv``, then ``run.json``; a folder with the last is a finished run."""
         folder = Path(folder)
         self.predictions.save(folder / PREDICTIONS_CSV)
-        facts = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "predictions"}
+        if self.inner is not None:
+            self.inner.save(folder / INNER_CSV)
+        else:
+            (folder / INNER_CSV).unlink(missing_ok=True)
+        tables = ("predictions", "inner")
+        facts = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in tables}
         facts |= {
             "schema": SCHEMA,
             "positive": self.predictions.positive,
             "predictions_digest": self.predictions.digest,
+            "inner_digest": None if self.inner is None else self.inner.digest,
         }
         with write_text(folder / RUN_JSON) as stream:
             json.dump(facts, stream, indent=1, ensure_ascii=False)
@@ -116,6 +133,7 @@ class Run:
                 f"{path}: {PREDICTIONS_CSV} is not the one {RUN_JSON} was written for; run its command again, or give"
                 f" the file {PREDICTIONS_CSV} itself"
             )
+        inner = None if facts.get("inner_digest") is None else _read_inner(path, facts)
         return cls(
             name=facts["name"],
             predictions=predictions if positive is None else predictions.with_positive(positive),
@@ -127,7 +145,17 @@ class Run:
             seconds=facts["seconds"],
             environment=facts["environment"],
             cost=facts.get("cost", {}),
+            inner=inner if inner is None or positive is None else inner.with_positive(positive),
+            audit=facts.get("audit", {}),
         )
+
+
+def _read_inner(path: Path, facts: Mapping[str, Any]) -> InnerPredictions:
+    """The inner predictions that a run file names."""
+    inner = InnerPredictions.load(path / INNER_CSV, positive=facts.get("positive"))
+    if inner.digest != facts["inner_digest"]:
+        raise RunError(f"{path}: {INNER_CSV} is not the one {RUN_JSON} was written for; run its command again")
+    return inner
 
 
 def is_unfinished(path: Path) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leukfeat.errors import PredictionsError
 from leukfeat.evaluation.metrics import METRICS, Score, score
 from leukfeat.evaluation.predictions import Predictions
+
+AnyPredictions = TypeVar("AnyPredictions", bound=Predictions)
 
 SEVERAL_FOLDS = -1
 """Fold number of a subject whose cells were tested in several folds."""
@@ -57,44 +61,59 @@ def without_subjects(predictions: Predictions) -> str:
     return f"{len(mixed)} subject(s) have cells of several classes, e.g. {mixed[0]}" if mixed else ""
 
 
-def by_subject(predictions: Predictions) -> Predictions:
+def by_subject(predictions: AnyPredictions) -> AnyPredictions:
     """One row a subject and repeat: the mean probability of its cells.
 
     Parameters
     ----------
-    predictions : Predictions
+    predictions : Predictions or InnerPredictions
         Of cells; every subject has one class.
 
     Returns
     -------
-    Predictions
-        ``sample`` is the subject. ``fold`` is -1 where the subject's cells were tested in several folds.
+    Predictions or InnerPredictions
+        ``sample`` is the subject. ``fold`` is -1 where the subject's cells were tested in several folds. Of inner
+        predictions, one row a subject and outer fold.
 
     Raises
     ------
     PredictionsError
         Subjects are unknown, or one has cells of several classes.
     """
+    subjects, owner = gathered(predictions)
+    cells = np.bincount(owner)
+    total = np.stack([np.bincount(owner, weights=column) for column in predictions.proba.T], axis=1)
+    # rounding may lift a mean of ones by a last bit
+    return replace(subjects, proba=np.clip(total / cells[:, None], 0.0, 1.0))
+
+
+def gathered(predictions: AnyPredictions) -> tuple[AnyPredictions, NDArray[np.int64]]:
+    """Which cells make which subject, for any rule that pools them.
+
+    Returns
+    -------
+    subjects : Predictions or InnerPredictions
+        As :func:`by_subject` returns them, but each with the probabilities of its first cell.
+    owner : ndarray of shape (n,), int64
+        Row of ``subjects`` that each cell belongs to.
+
+    Raises
+    ------
+    PredictionsError
+        As :func:`by_subject`.
+    """
     reason = without_subjects(predictions)
     if reason:
         raise PredictionsError(f"predictions: no subject level: {reason}; use the cell level")
-    numbers: dict[tuple[int, str], int] = {}
-    pairs = zip(predictions.repeat.tolist(), predictions.subject.tolist(), strict=True)
-    owner = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
+    numbers: dict[tuple[int | str, ...], int] = {}
+    keys = zip(*(getattr(predictions, name).tolist() for name in (*predictions.once_within, "subject")), strict=True)
+    owner = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
     first = np.unique(owner, return_index=True)[1]
-    cells = np.bincount(owner)
-    total = np.stack([np.bincount(owner, weights=column) for column in predictions.proba.T], axis=1)
     least, most = predictions.fold[first].copy(), predictions.fold[first].copy()
     np.minimum.at(least, owner, predictions.fold)
     np.maximum.at(most, owner, predictions.fold)
     heads = predictions.take(first)
-    return replace(
-        heads,
-        sample=heads.subject,
-        fold=np.where(least == most, least, SEVERAL_FOLDS),
-        # rounding may lift a mean of ones by a last bit
-        proba=np.clip(total / cells[:, None], 0.0, 1.0),
-    )
+    return replace(heads, sample=heads.subject, fold=np.where(least == most, least, SEVERAL_FOLDS)), owner
 
 
 def score_by_subject(predictions: Predictions) -> dict[str, Score]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.backbones.spec import BackboneSpec
+from leukfeat.data.crossing import validation_gives_test_away
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import Fold
@@ -34,6 +35,7 @@ class FittedHead:
     head: TunedHead
     encoded: Encoded
     facts: Mapping[str, Any]
+    inner: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -168,6 +170,7 @@ class HeadOnFeatures:
         else:
             features = self.features or self._encoders.frozen(manifest)
             seal.update("\x1f".join(features.sample_ids).encode() + features.X.tobytes())
+            seal.update(json.dumps(features.seen.describe(), sort_keys=True).encode())
         return seal.hexdigest()
 
     def prepare(self, manifest: Manifest, folds: Iterable[Fold]) -> None:
@@ -185,7 +188,7 @@ class HeadOnFeatures:
         encoded = self._encoders.encode(manifest, fold) if self.features is None else _given(self.features, fold)
         train, validation = encoded.fold.train, encoded.fold.validation
         label, group = np.asarray(manifest.label), np.asarray(manifest.group)
-        if _only_validation_shares_with_test(group, encoded.fold):
+        if only_validation_shares_with_test(manifest, encoded.fold):
             validation = validation[:0]
         learn = np.concatenate([train, validation])
         X = encoded.features.X_for(manifest, learn)
@@ -196,12 +199,14 @@ class HeadOnFeatures:
         # a split by image shares subjects between training and validation and says so; the head cannot keep them apart
         shared = len(np.intersect1d(group[train], group[validation])) > 0
         head.fit(X, label[learn], groups=None if shared else group[learn])
+        inner, inner_seen = _inner_of(head, learn, label[learn], encoded.fitted_on)
         facts = {
             **self._facts(head, X),
             "features": _short(encoded.features.provenance),
             "trained": [dict(facts) for facts in encoded.facts],
+            "inner_seen": inner_seen,
         }
-        return FittedHead(head, encoded, facts)
+        return FittedHead(head, encoded, facts, inner)
 
     def fit_all(self, manifest: Manifest) -> FittedHead:
         """Tune and fit the head on every labelled row that has features: the model to keep."""
@@ -238,10 +243,26 @@ def everything(candidate: Any, manifest: Manifest) -> Fold:
     return Fold(0, -1, rows, empty, empty)
 
 
-def _only_validation_shares_with_test(group: NDArray[np.str_], fold: Fold) -> bool:
-    """Whether a head that learns from validation rows would meet test subjects that training keeps away from."""
-    meets = [bool(np.isin(group[part], group[fold.test]).any()) for part in (fold.train, fold.validation)]
-    return meets == [False, True]
+def _inner_of(
+    head: TunedHead, learn: NDArray[np.int64], label: NDArray[np.str_], fitted_on: NDArray[np.int64]
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]] | None, bool]:
+    """A head's inner predictions by row of the manifest, and whether the encoder was fitted on these rows.
+
+    Rows that a fine-tuned encoder was fitted on look easier than those of new subjects. Where it left rows of every
+    class (those that chose its epoch), only these are given; where it left none, all are, and the fact is stated.
+    """
+    rows, proba = learn[head.inner_rows_], head.inner_proba_
+    if not len(rows):
+        return None, False
+    left = ~np.isin(rows, fitted_on)
+    if set(label[head.inner_rows_[left]]) == set(label[head.inner_rows_]):
+        return (rows[left], proba[left]), False
+    return (rows, proba), True
+
+
+def only_validation_shares_with_test(manifest: Manifest, fold: Fold) -> bool:
+    """Whether what learns from validation rows would meet test subjects that training keeps away from."""
+    return validation_gives_test_away(fold, manifest.group)
 
 
 def _given(features: Features, fold: Fold) -> Encoded:

@@ -16,6 +16,7 @@ from leukfeat.backbones.selection import choose_validation, part_for_head
 from leukfeat.backbones.spec import BackboneSpec, canonical_json
 from leukfeat.backbones.statistics import fitted_to
 from leukfeat.backbones.stream import ImageWork, arranged_images, default_workers
+from leukfeat.data.crossing import validation_gives_test_away
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import Fold
@@ -42,12 +43,15 @@ class Encoded:
         The encoders with nothing left to learn.
     facts : tuple of mapping
         One for each encoder that was trained.
+    fitted_on : ndarray of int64
+        Rows whose labels the weights of an encoder were fitted to; those that chose its epoch are not among them.
     """
 
     features: Features
     fold: Fold
     specs: tuple[BackboneSpec, ...]
     facts: tuple[Mapping[str, Any], ...] = ()
+    fitted_on: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Encoders:
     Raises
     ------
     UsageError
-        Several backbones are fine-tuned and do not leave the same rows to the head.
+        Several backbones are fine-tuned and do not leave the same rows to the head, or to the choice of the epoch.
     """
 
     specs: tuple[BackboneSpec, ...]
@@ -76,12 +80,14 @@ class Encoders:
 
     def __post_init__(self) -> None:
         shares = {
-            (tuned.head_trains_on, tuned.unseen_share, tuned.seed) for spec in self.specs if (tuned := spec.finetune)
+            (tuned.head_trains_on, tuned.unseen_share, tuned.validation, tuned.seed)
+            for spec in self.specs
+            if (tuned := spec.finetune)
         }
         if len(shares) > 1:
             raise UsageError(
                 "backbones fine-tuned side by side must leave the same subjects to the head: give all the same"
-                " head_trains_on, unseen_share and seed"
+                " head_trains_on, unseen_share, validation and seed"
             )
 
     @property
@@ -127,13 +133,16 @@ class Encoders:
                 specs.append(weights.spec)
                 facts.append({"backbone": spec.label, **weights.facts})
             else:
-                rows = np.concatenate([fold.train, fold.validation])
+                # as for a head, validation rows of test subjects that training keeps away from teach nothing
+                met = validation_gives_test_away(fold, manifest.group)
+                rows = fold.train if met else np.concatenate([fold.train, fold.validation])
                 workers = self.forwarding.num_workers
                 specs.append(fitted_to(spec, manifest, rows, folder=self.store.resolved, num_workers=workers))
         rows = np.unique(np.concatenate([head_fold.train, head_fold.validation, head_fold.test]))
         features = self._features(manifest, specs, rows)
         seen = Seen.of_rows(manifest, np.concatenate([fold.train, fold.validation]))
-        return Encoded(replace(features, seen=features.seen | seen), head_fold, tuple(specs), tuple(facts))
+        fitted_on = fit if facts else fit[:0]
+        return Encoded(replace(features, seen=features.seen | seen), head_fold, tuple(specs), tuple(facts), fitted_on)
 
     def _shared_out(self, manifest: Manifest, fold: Fold) -> tuple[Fold, NDArray[np.int64], NDArray[np.int64]]:
         """The fold for the head, the rows an encoder learns from, and the rows that choose its epoch."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -19,9 +20,12 @@ from leukfeat.data.splits import Fold
 from leukfeat.errors import HeadError, UsageError
 from leukfeat.evaluation.crossval import Candidate, FittedCandidate
 from leukfeat.evaluation.ensembles import EnsembleRule, FittedRule, stacked
-from leukfeat.experiments.candidates import everything
+from leukfeat.experiments.candidates import everything, only_validation_shares_with_test
 from leukfeat.experiments.forwarding import Forwarding
 from leukfeat.experiments.kept import Kept
+
+Inner = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Rows of a manifest and their probabilities by models that have not seen them."""
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 _INNER = 1000  # inner folds are numbered from here, so that no study or journal of theirs is one of an outer fold
@@ -74,6 +78,28 @@ class FittedEnsemble:
     rule: FittedRule
     classes: tuple[str, ...]
     facts: Mapping[str, Any]
+    learned_from: Inner | None = None
+
+    @cached_property
+    def inner(self) -> Inner | None:
+        """Rows of the training part with the ensemble's probabilities for them; None where a member has none.
+
+        A rule that learns: the rows it learned from, each predicted by a rule that had not seen its inner fold.
+        Another: the rows for which every member has inner predictions, combined.
+        """
+        if self.rule.rule.learns:
+            return self.learned_from
+        given: list[Inner] = [one for member in self.members if (one := getattr(member, "inner", None)) is not None]
+        if len(given) < len(self.members):
+            return None
+        rows = reduce(np.intersect1d, [known for known, _ in given])
+        if not len(rows):
+            return None
+        said = []
+        for (known, proba), member in zip(given, self.members, strict=True):
+            order = np.argsort(known)
+            said.append((proba[order[np.searchsorted(known, rows, sorter=order)]], member.classes))
+        return rows, self.rule.combine(stacked(said, self.classes))
 
     @property
     def seen(self) -> Seen:
@@ -193,19 +219,22 @@ class Ensemble:
         known = {name for one in members for name in one.classes}
         known |= {name for said in held_out for _, names in said for name in names}
         classes = (*(name for name in manifest.classes if name in known), *sorted(known - set(manifest.classes)))
-        if inner:
+        rule, learned_from = self.rule.fit() if not inner else None, None
+        if rule is None:
             rows = np.concatenate([part.test for part in inner])
             proba = np.concatenate([stacked(said, classes) for said in held_out], axis=1)
-            rule = self.rule.fit(proba, np.array([classes.index(manifest.label[row]) for row in rows]))
-        else:
-            rule = self.rule.fit()
+            y = np.array([classes.index(manifest.label[row]) for row in rows])
+            rule = self.rule.fit(proba, y)
+            part_of = np.repeat(np.arange(len(inner)), [len(part.test) for part in inner])
+            learned_from = rows, _crossed(self.rule, proba, y, part_of)
         facts = {
             "rule": rule.describe(),
             "inner_fits": len(inner) * len(members),
             "n_train": len(fold.train) + len(fold.validation),
             "members": [{"name": c.name, **f.facts} for c, f in zip(self.members, members, strict=True)],
+            "inner_seen": not inner and any(f.facts.get("inner_seen", False) for f in members),
         }
-        return FittedEnsemble(members, rule, classes, facts)
+        return FittedEnsemble(members, rule, classes, facts, learned_from)
 
     def fit_all(self, manifest: Manifest) -> FittedEnsemble:
         """Fit on every labelled row that all members can use: the model to keep."""
@@ -215,7 +244,9 @@ class Ensemble:
         """Whole groups of training and validation rows, for the rule to learn on; none where it learns nothing."""
         if not self.rule.learns:
             return []
-        rows = np.concatenate([fold.train, fold.validation])
+        # as for a head, validation rows of test subjects that training keeps away from teach nothing
+        met = only_validation_shares_with_test(manifest, fold)
+        rows = fold.train if met else np.concatenate([fold.train, fold.validation])
         label, group = np.asarray(manifest.label)[rows], np.asarray(manifest.group)[rows]
         possible, rarest = most_folds(label, group)
         if possible < 2:
@@ -229,6 +260,17 @@ class Ensemble:
             Fold(fold.repeat, first + k, np.sort(rows[fold_of != k]), _NO_ROWS, np.sort(rows[fold_of == k]))
             for k in range(int(fold_of.max()) + 1)
         ]
+
+
+def _crossed(
+    rule: EnsembleRule, proba: NDArray[np.float64], y: NDArray[np.int64], part_of: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """What a rule that learns says of each inner fold, learned on the others: (m, n, k) -> (n, k)."""
+    said = np.empty(proba.shape[1:])
+    for part in np.unique(part_of):
+        here = part_of == part
+        said[here] = rule.fit(proba[:, ~here], y[~here]).combine(proba[:, here])
+    return said
 
 
 def _held_out(member: Member, manifest: Manifest, part: Fold) -> tuple[NDArray[np.float64], tuple[str, ...]]:

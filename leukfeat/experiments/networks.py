@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import Fold
 from leukfeat.errors import UsageError
-from leukfeat.experiments.candidates import everything
+from leukfeat.experiments.candidates import everything, only_validation_shares_with_test
 from leukfeat.experiments.encoders import missing_images, train_on_fold, unreadable
 from leukfeat.experiments.forwarding import Forwarding
 from leukfeat.experiments.kept import Kept
@@ -29,11 +30,27 @@ from leukfeat.features.store import FeatureStore
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """A network trained on one fold (see :class:`leukfeat.evaluation.crossval.FittedCandidate`)."""
+    """A network trained on one fold (see :class:`leukfeat.evaluation.crossval.FittedCandidate`).
+
+    Attributes
+    ----------
+    weights : TrainedWeights
+        What it is.
+    classes : tuple of str
+        Order of the probability columns.
+    forwarding : Forwarding
+        How it predicts.
+    manifest : Manifest
+        What it was trained on.
+    held_out : ndarray of shape (m,), int64
+        Rows of the training part that it has not been fitted on and whose subjects it will not be tested on.
+    """
 
     weights: TrainedWeights
     classes: tuple[str, ...]
     forwarding: Forwarding
+    manifest: Manifest
+    held_out: NDArray[np.int64]
 
     @property
     def seen(self) -> Seen:
@@ -49,6 +66,16 @@ class FittedNetwork:
     def kept(self) -> Kept:
         """What a bundle is made of."""
         return Kept(self.classes, self.facts, network=self.weights.file)
+
+    @cached_property
+    def inner(self) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+        """The held-out rows and their probabilities.
+
+        No weight was fitted on these rows, but they chose the epoch, so that their probabilities flatter a little.
+        None where training chose no epoch (``validation: 0``), or where they share subjects with the test part.
+        """
+        rows = self.held_out
+        return (rows, self.predict_proba(self.manifest, rows)) if len(rows) else None
 
     def predict_proba(self, manifest: Manifest, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Probabilities of shape (len(rows), len(classes)).
@@ -159,7 +186,8 @@ class EndToEnd:
         weights = train_on_fold(self.backbone, manifest, fit, validation, fold, self.store, self.forwarding)
         present = {manifest.label[row] for row in fit}
         classes = tuple(name for name in manifest.classes if name in present)
-        return FittedNetwork(weights, classes, self.forwarding)
+        held_out = validation[:0] if only_validation_shares_with_test(manifest, fold) else validation
+        return FittedNetwork(weights, classes, self.forwarding, manifest, held_out)
 
     def fit_all(self, manifest: Manifest) -> FittedNetwork:
         """Train on every labelled row: the model to keep."""

@@ -200,6 +200,45 @@ class InnerFits:
         score = self.metric.score(y[fold.validation], scores(model, X_validation))
         return score, int(model.rounds_) if self.spec.stops_early else None
 
+    def out_of_fold(self, params: Mapping[str, Any]) -> tuple[Rows, NDArray[np.float64]]:
+        """Probabilities for the validation rows of every inner fold, by models that have not seen them.
+
+        As the head to keep, each model is fitted on the whole training part of its inner fold: a booster for the
+        number of rounds that ``params`` give, on the rows it would otherwise stop on as well; a head without
+        probabilities with a sigmoid learned on grouped folds inside that part. Scaling and reduction are those of the
+        trials. ``params`` may have been chosen by how well they do on the same rows, so that these probabilities
+        flatter a little, as the score of the best trial does.
+
+        Returns
+        -------
+        rows : ndarray of shape (m,), int64
+            Sorted; every row that some inner fold validates on, once.
+        proba : ndarray of shape (m, K), float64
+            Means, where a row is in several validation parts.
+
+        Raises
+        ------
+        HeadError
+            A head without probabilities, and a class with one group in a training part: nothing can be calibrated.
+        """
+        rows = np.concatenate([fold.validation for fold in self.folds])
+        proba = np.concatenate([self._unseen(number, fold, params) for number, fold in enumerate(self.folds)])
+        unique, place, times = np.unique(rows, return_inverse=True, return_counts=True)
+        total = np.stack([np.bincount(place, weights=column) for column in proba.T], axis=1)
+        return unique, np.clip(total / times[:, None], 0.0, 1.0)
+
+    def _unseen(self, number: int, fold: InnerFold, params: Mapping[str, Any]) -> NDArray[np.float64]:
+        X, X_stop, X_validation = self.transformed(number, params)
+        learn = np.concatenate([fold.fit, fold.stop])
+        part = Table(np.concatenate([X, X_stop]), self.table.y[learn], self.table.groups[learn], self.table.classes)
+        model = classifier(self.spec, params, self._frame(fold))
+        if self.spec.calibrated:
+            model = calibrated(model, grouped_pairs(part, 3, self.seed))
+        weight = self._weights(learn, params)
+        with unfinished_fits_allowed():  # not every classifier knows weights
+            model.fit(part.X, part.y, **({} if weight is None else {"sample_weight": weight}))
+        return np.asarray(model.predict_proba(X_validation), dtype=np.float64)
+
     def _frame(self, fold: InnerFold) -> Frame:
         return Frame(len(fold.fit), self.table.X.shape[1], self.seed)
 

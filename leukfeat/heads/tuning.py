@@ -90,6 +90,13 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Trials that were pruned; fits on inner folds in all trials; inner folds there were.
     implementation_ : str
         Which library and class ran.
+    inner_rows_ : ndarray of shape (m,), int64
+        Rows of X as given to ``fit`` that inner folds validate on, sorted; a head that was read from a folder has
+        none of these two.
+    inner_proba_ : ndarray of shape (m, K), float64
+        Their probabilities by models with ``best_params_`` that had not seen them (see
+        :meth:`leukfeat.heads.inner.InnerFits.out_of_fold`): what a temperature or a threshold may be learned from.
+        Both are empty where a support-vector machine has too few groups to be calibrated inside inner folds.
 
     Examples
     --------
@@ -167,8 +174,8 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                     f" there are {table.X.shape[1]} features; give a smaller one, or leave it to the search"
                 )
             space = spec.space_for(largest, table.X.shape[1], given)
+            inner = InnerFits(spec, table, folds, metric, largest_reduction=largest, seed=model_seed)
             if self.n_trials:
-                inner = InnerFits(spec, table, folds, metric, largest_reduction=largest, seed=model_seed)
                 plan = self._study_plan(table, pairs, seed, search_seed, metric.greater_is_better)
                 self.trials_ = search(inner.judge, space, fixed, plan)
                 best = best_of(self.trials_, greater_is_better=metric.greater_is_better)
@@ -183,6 +190,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             self.inner_fits_ = sum(len(trial["inner_scores"]) for trial in self.trials_)
             self.implementation_ = spec.implementation
             self.estimator_ = self._refitted(spec, table, pairs, fold_seed, model_seed)
+            self.inner_rows_, self.inner_proba_ = self._out_of_fold(inner, len(self.classes_))
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -270,6 +278,14 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             greater_is_better=greater_is_better,
             storage=self.storage,
         )
+
+    def _out_of_fold(self, inner: InnerFits, n_classes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Inner predictions of the best parameters; none where there is too little to make them honestly."""
+        try:
+            with sklearn.config_context(enable_metadata_routing=False):
+                return inner.out_of_fold(self.best_params_)
+        except HeadError:
+            return np.empty(0, dtype=np.int64), np.empty((0, n_classes))
 
     def _refitted(self, spec: HeadSpec, table: Table, pairs: Splits, fold_seed: int, seed: int) -> Any:
         """The best Pipeline on all rows."""

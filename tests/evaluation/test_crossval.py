@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
-from leukfeat.data.splits import SplitPlan
+from leukfeat.data.splits import Fold, SplitPlan
 from leukfeat.errors import LeakageError, PredictionsError, SplitError
 from leukfeat.evaluation.crossval import cross_validate
 
@@ -40,6 +40,7 @@ class Fitted:
     classes: tuple[str, ...]
     seen: Seen
     facts: Mapping[str, Any]
+    inner: Any = None
 
     def predict_proba(self, manifest, rows):
         p = (np.asarray(rows) * 37 % 100) / 100
@@ -54,13 +55,16 @@ class Fake:
     classes: tuple[str, ...] = ("HEM", "ALL")  # not the manifest's order
     seen: Seen = field(default_factory=Seen)
     unreadable: tuple[int, ...] = ()
+    inner_rows: Callable[[Fold], Any] | None = None
 
     def available(self, manifest):
         return ~np.isin(np.arange(len(manifest)), self.unreadable)
 
     def fit(self, manifest, fold):
         assert not set(fold.train) & set(fold.test)
-        return Fitted(self.classes, self.seen, {"n_train": len(fold.train), "repeat": "not mine to say"})
+        rows = None if self.inner_rows is None else np.asarray(self.inner_rows(fold), dtype=np.int64)
+        fitted = Fitted(self.classes, self.seen, {"n_train": len(fold.train), "repeat": "not mine to say"})
+        return fitted if rows is None else replace(fitted, inner=(rows, fitted.predict_proba(manifest, rows)))
 
     def describe(self):
         return {"name": self.name}
@@ -165,3 +169,64 @@ def test_a_per_image_split_keeps_its_words():
         "subjects unknown: images of one patient may be on both sides",
     )
     assert run.split["protection"] == "none"
+
+
+def test_inner_predictions_belong_to_the_fold_they_train():
+    manifest = _manifest()
+    plan = SplitPlan.grouped(manifest, n_folds=2, n_repeats=2)
+    inner = cross_validate(Fake(inner_rows=lambda fold: fold.train[:3]), manifest, plan).inner
+    assert len(inner) == 4 * 3
+    row_of = {sample: row for row, sample in enumerate(manifest.sample)}
+    for fold in plan.folds:
+        rows = fold.train[:3]
+        part = inner.of_fold(fold.repeat, fold.number)
+        assert part.sample.tolist() == [manifest.sample[row] for row in rows]
+        assert part.y_true.tolist() == [manifest.label[row] for row in rows]
+        said = part.proba[:, part.classes.index("HEM")]
+        assert said == pytest.approx([row_of[sample] * 37 % 100 / 100 for sample in part.sample])
+
+
+def test_a_candidate_may_have_no_inner_predictions():
+    manifest = _manifest()
+    plan = SplitPlan.grouped(manifest, n_folds=2)
+    assert cross_validate(Fake(), manifest, plan).inner is None
+    assert cross_validate(Fake(inner_rows=lambda fold: []), manifest, plan).inner is None
+
+
+def test_inner_predictions_of_other_rows_than_the_training_part_are_refused():
+    # what is learned from them would be learned from who is tested, or from who has no part in the fold
+    manifest = _manifest(12)
+    with pytest.raises(LeakageError, match=r"1 inner prediction\(s\) of fold 0 are not of its training part"):
+        cross_validate(
+            Fake(inner_rows=lambda fold: [*fold.train, fold.test[0]]), manifest, SplitPlan.grouped(manifest, n_folds=2)
+        )
+
+
+def test_validation_rows_of_test_subjects_are_nothing_to_learn_from():
+    """Training keeps away from test subjects; a threshold learned from their other cells would not."""
+    parts = tuple("prelim" if row < 12 else "fold_0" for row in range(24))
+    manifest = _manifest(12, official=parts)
+    plan = SplitPlan.fixed_test(manifest, "prelim", validation=0.5, validation_by="image")
+    (fold,) = plan.folds
+    assert np.isin(np.asarray(manifest.group)[fold.validation], np.asarray(manifest.group)[fold.test]).any()
+    with pytest.raises(LeakageError, match="are of test subjects"):
+        cross_validate(Fake(inner_rows=lambda fold: fold.validation), manifest, plan)
+    assert len(cross_validate(Fake(inner_rows=lambda fold: fold.train), manifest, plan).inner) == 12
+
+
+def test_a_split_by_image_has_inner_predictions_of_test_subjects_and_says_so_anyway():
+    manifest = _manifest()
+    run = cross_validate(Fake(inner_rows=lambda fold: fold.train), manifest, SplitPlan.per_image(manifest, n_folds=2))
+    assert len(run.inner) == 16
+    assert run.notes[0] == "image-level: optimistic"
+
+
+def test_inner_probabilities_of_a_wrong_shape_are_refused():
+    manifest = _manifest()
+
+    class Odd(Fake):
+        def fit(self, manifest, fold):
+            return replace(super().fit(manifest, fold), inner=(fold.train, np.ones((2, 2)) / 2))
+
+    with pytest.raises(PredictionsError, match=r"shape \(2, 2\) for 8 rows"):
+        cross_validate(Odd(), manifest, SplitPlan.grouped(manifest, n_folds=2))

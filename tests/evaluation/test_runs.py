@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from leukfeat.errors import RunError
+from leukfeat.errors import PredictionsError, RunError
 from leukfeat.evaluation.runs import Run, find_runs
 
 
@@ -80,6 +80,44 @@ def test_what_is_no_run_is_refused_with_what_to_do(tmp_path, run):
         Run.load(folder)
     with pytest.raises(RunError, match="not a run"):
         Run.load(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def learned(study) -> Run:
+    predictions, inner = study
+    return Run(name="boosted", predictions=predictions, inner=inner)
+
+
+def test_inner_predictions_are_kept_beside_the_others(tmp_path, learned):
+    found = Run.load(learned.save(tmp_path / "run"))
+    assert found.inner.digest == learned.inner.digest
+    assert found.predictions.digest == learned.predictions.digest
+    restated = Run.load(tmp_path / "run", positive="HEM")
+    assert restated.inner.positive == restated.predictions.positive == "HEM"
+
+
+def test_a_run_without_inner_predictions_has_none(tmp_path, run, learned):
+    # written by a leukfeat that knew none, or over a run that had some
+    folder = learned.save(tmp_path / "run")
+    run.save(folder)
+    assert Run.load(folder).inner is None
+    assert not (folder / "inner.csv").exists()
+    facts = json.loads((folder / "run.json").read_text())
+    del facts["inner_digest"]
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert Run.load(folder).inner is None
+
+
+def test_changed_inner_predictions_are_refused(tmp_path, learned):
+    # a threshold would be learned from them
+    folder = learned.save(tmp_path / "run")
+    file = folder / "inner.csv"
+    file.write_text(file.read_text().replace("HEM,HEM", "ALL,HEM"))
+    with pytest.raises(RunError, match=r"inner.csv is not the one run.json was written for"):
+        Run.load(folder)
+    file.unlink()
+    with pytest.raises(PredictionsError, match=r"inner.csv: no such file"):
+        Run.load(folder)
 
 
 def test_only_finished_runs_are_found(tmp_path, run):

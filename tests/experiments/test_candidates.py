@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
+from leukfeat.experiments import candidates
 from leukfeat.experiments.candidates import HeadOnFeatures
+from leukfeat.experiments.encoders import Encoded
 from leukfeat.features.table import Features
 from leukfeat.heads.tuning import TunedHead
 
@@ -27,13 +32,18 @@ def _cells_with_a_test_part() -> Manifest:
     )
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_head_does_not_learn_the_test_subjects_from_validation(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "crossing"), [(0, False), (1, False), (2, False), (0, True)])
+def test_a_head_does_not_learn_the_test_subjects_from_validation(seed: int, crossing: bool) -> None:
     """Features tell subjects apart and say nothing of the class, so whoever is right has met the subject.
 
     Somu et al. halve C-NMC's preliminary part by image for validation and test, and fit on the training part alone.
+    One image that links a test subject to a training subject does not give the other test subjects away.
     """
     manifest = _cells_with_a_test_part()
+    if crossing:
+        digests = list(manifest.sha256)
+        digests[manifest.sample.index("A2_0")] = digests[manifest.sample.index("A0_0")]  # A0 is tested, A2 trained on
+        manifest = replace(manifest, sha256=tuple(digests))
     rng = np.random.default_rng(seed)
     of_subject = {subject: rng.normal(size=16) for subject in sorted(set(manifest.subject))}
     X = np.array([of_subject[subject] for subject in manifest.subject]) + 0.01 * rng.normal(size=(len(manifest), 16))
@@ -57,3 +67,51 @@ def test_a_head_learns_from_validation_that_keeps_to_its_own_subjects() -> None:
     head = TunedHead("logistic", n_trials=1, inner_folds=2)
     fitted = HeadOnFeatures((), head, features=features).fit(manifest, fold)
     assert fitted.facts["n_train"] == len(fold.train) + len(fold.validation)
+
+
+def test_inner_predictions_are_rows_of_the_training_part() -> None:
+    """Numbered as in the manifest, whatever rows the head was given."""
+    manifest = _cells_with_a_test_part()
+    features = Features(np.random.default_rng(0).normal(size=(len(manifest), 4)).astype(np.float32), manifest.sample)
+    head = TunedHead("logistic", n_trials=1, inner_folds=2)
+    for fold in SplitPlan.grouped(manifest, 3).folds:
+        fitted = HeadOnFeatures((), head, features=features).fit(manifest, fold)
+        rows, proba = fitted.inner
+        assert sorted(rows.tolist()) == fold.train.tolist()
+        assert proba.shape == (len(rows), 2)
+        assert fitted.facts["inner_seen"] is False
+    (fold,) = SplitPlan.holdout(manifest, (60, 20, 20)).folds
+    rows, _ = HeadOnFeatures((), head, features=features).fit(manifest, fold).inner
+    assert sorted(rows.tolist()) == fold.validation.tolist(), "the validation part judged, so it was held out"
+
+
+def test_inner_predictions_of_rows_an_encoder_was_fitted_on_are_left_out_or_said(monkeypatch) -> None:
+    """Embeddings of images that trained the encoder look easier than those of new subjects."""
+    manifest = _cells_with_a_test_part()
+    features = Features(np.random.default_rng(0).normal(size=(len(manifest), 4)).astype(np.float32), manifest.sample)
+    fold = SplitPlan.grouped(manifest, 3).folds[0]
+    head = TunedHead("logistic", n_trials=1, inner_folds=2)
+    label = np.asarray(manifest.label)
+
+    def fitted_with(fitted_on: np.ndarray) -> tuple[set[int], bool]:
+        monkeypatch.setattr(candidates, "_given", lambda given, fold: Encoded(given, fold, (), (), fitted_on))
+        fitted = HeadOnFeatures((), head, features=features).fit(manifest, fold)
+        return set(fitted.inner[0].tolist()), fitted.facts["inner_seen"]
+
+    everybody = set(fold.train.tolist())
+    first = fold.train[: len(fold.train) // 2]
+    assert {str(name) for name in label[fold.train[len(first) :]]} == {"ALL", "HEM"}
+    assert fitted_with(fold.train[:0]) == (everybody, False)
+    assert fitted_with(first) == (everybody - set(first.tolist()), False)
+    assert fitted_with(fold.train) == (everybody, True)
+    assert fitted_with(fold.train[label[fold.train] == "ALL"]) == (everybody, True), "one class is not enough"
+
+
+def test_the_same_vectors_by_an_encoder_that_saw_more_are_another_candidate() -> None:
+    """Otherwise a run of an innocent encoder would be found finished, and the leak never looked at."""
+    manifest = _cells_with_a_test_part()
+    features = Features(np.zeros((len(manifest), 4), dtype=np.float32), manifest.sample)
+    knowing = replace(features, seen=Seen(groups=frozenset({"A0"})))
+    head = TunedHead("logistic", n_trials=1)
+    one, two = (HeadOnFeatures((), head, features=each).identity(manifest) for each in (features, knowing))
+    assert one != two

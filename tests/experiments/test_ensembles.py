@@ -19,6 +19,7 @@ from leukfeat.errors import HeadError, LeakageError, UsageError
 from leukfeat.evaluation.crossval import cross_validate
 from leukfeat.evaluation.ensembles import EnsembleRule
 from leukfeat.evaluation.metrics import score
+from leukfeat.experiments import ensembles
 from leukfeat.experiments.candidates import HeadOnFeatures
 from leukfeat.experiments.ensembles import Ensemble
 from leukfeat.experiments.forwarding import Forwarding
@@ -177,6 +178,55 @@ def test_an_ensemble_of_which_one_member_saw_a_test_row_is_refused(rule: str) ->
             cross_validate(of_train, manifest, own)
     else:
         assert len(cross_validate(of_train, manifest, own).predictions) == len(own.folds[0].test)
+
+
+@pytest.mark.parametrize("rule", LEARNING)
+def test_a_rule_that_learns_predicts_the_rows_it_learned_from_by_rules_that_did_not(rule: str) -> None:
+    """Each inner fold by a rule learned on the others, from what members say that were not trained on it."""
+    manifest = _manifest(24)
+    fold = SplitPlan.grouped(manifest, 3).folds[0]
+    fitted = Ensemble(_heads(manifest), EnsembleRule(rule)).fit(manifest, fold)
+    rows, proba = fitted.inner
+    np.testing.assert_array_equal(np.sort(rows), fold.train)
+    assert proba.sum(axis=1) == pytest.approx(np.ones(len(rows)))
+    rng = np.random.default_rng(0)
+    y, part_of = np.tile([0, 1], 60), np.repeat([0, 1, 2], 40)
+    members = rng.dirichlet([1, 1], size=(2, 120))
+    members[0, :, 0] = np.clip(0.5 + 0.2 * (1 - 2 * y) + rng.normal(scale=0.3, size=120), 0.01, 0.99)
+    members[0, :, 1] = 1 - members[0, :, 0]
+    turned = np.where(part_of == 1, 1 - y, y)
+    plain, other = (ensembles._crossed(EnsembleRule(rule), members, labels, part_of) for labels in (y, turned))
+    np.testing.assert_array_equal(plain[part_of == 1], other[part_of == 1])
+    assert (plain[part_of != 1] != other[part_of != 1]).any(), "the labels do teach the rules of the other folds"
+
+
+def test_a_rule_that_learns_nothing_combines_the_inner_predictions_of_its_members() -> None:
+    manifest = _manifest()
+    plan, heads = SplitPlan.grouped(manifest, 3), _heads(manifest)
+    alone = [cross_validate(head, manifest, plan).inner for head in heads]
+    found = cross_validate(Ensemble(heads, EnsembleRule("mean")), manifest, plan).inner
+    assert [one.sample.tolist() for one in alone] == [found.sample.tolist()] * 2
+    np.testing.assert_allclose(found.proba, np.mean([one.proba for one in alone], axis=0))
+
+
+def test_without_inner_predictions_of_a_member_there_are_none() -> None:
+    manifest = _manifest()
+    plan = SplitPlan.grouped(manifest, 3)
+    head, _ = _heads(manifest)
+    assert cross_validate(Ensemble((head, _Oracle(0.9)), EnsembleRule("mean")), manifest, plan).inner is None
+
+
+def test_a_rule_does_not_learn_from_validation_rows_of_test_subjects() -> None:
+    """Training keeps away from the subjects of the test part, so their other cells teach the rule nothing either."""
+    manifest = _manifest(24)
+    official = tuple("prelim" if int(name[1:]) % 3 == 0 else "fold_0" for name in manifest.subject)
+    manifest = replace(manifest, official=official)
+    plan = SplitPlan.fixed_test(manifest, "prelim", validation=0.5, validation_by="image")
+    (fold,) = plan.folds
+    member = _Oracle(0.5)
+    fitted = Ensemble((member, _Oracle(0.9)), EnsembleRule("weighted")).fit(manifest, fold)
+    np.testing.assert_array_equal(np.sort(fitted.inner[0]), np.sort(fold.train))
+    assert len(cross_validate(Ensemble(_heads(manifest), EnsembleRule("stacking")), manifest, plan).inner) == 64
 
 
 @pytest.mark.slow

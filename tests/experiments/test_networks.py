@@ -218,3 +218,48 @@ def test_an_unreadable_image_stops_or_is_left_out(tmp_path: Path, store: Feature
     done = cross_validate(EndToEnd(tuned(), store, Forwarding(skip_errors=True)), cells, plan)
     assert len(done.predictions) == 15
     assert any("1 of 16 images are missing" in note for note in done.notes)
+
+
+def test_inner_predictions_of_a_network_are_the_rows_that_chose_its_epoch(
+    cells: Manifest, plan: SplitPlan, store: FeatureStore
+):
+    """No weight was fitted on them; without such rows there are none."""
+    fold = plan.folds[0]
+    fitted = EndToEnd(tuned(validation=0.3), store).fit(cells, fold)
+    rows, proba = fitted.inner
+    assert set(rows.tolist()) < set(fold.train.tolist())
+    assert not Seen.of_rows(cells, rows).images & Seen.of_rows(cells, np.setdiff1d(fold.train, rows)).images
+    assert {cells.label[row] for row in rows} == {"ALL", "HEM"}
+    assert np.array_equal(proba, fitted.predict_proba(cells, rows))
+    assert EndToEnd(tuned(validation=0), store).fit(cells, fold).inner is None
+    done = cross_validate(EndToEnd(tuned(validation=0.3), store), cells, plan)
+    assert set(done.inner.of_fold(0, 0).sample.tolist()) == {cells.sample[row] for row in rows}
+
+
+def test_a_network_has_no_inner_predictions_of_test_subjects(cells: Manifest, store: FeatureStore):
+    """Validation by image within the test subjects chooses the epoch, as in a paper, and teaches nothing else."""
+    from dataclasses import replace
+
+    subjects = sorted(set(cells.subject))
+    official = tuple("prelim" if subjects.index(name) % 3 == 0 else "fold_0" for name in cells.subject)
+    manifest = replace(cells, official=official)
+    plan = SplitPlan.fixed_test(manifest, "prelim", validation=0.5, validation_by="image")
+    assert cross_validate(EndToEnd(tuned(), store), manifest, plan).inner is None
+
+
+@pytest.mark.parametrize(("way", "validation"), [("unseen", 0), ("all", 0.3), ("all", 0)])
+def test_a_head_on_a_tuned_encoder_says_whether_the_encoder_saw_its_inner_rows(
+    way: str, validation: float, cells: Manifest, plan: SplitPlan, store: FeatureStore
+):
+    """What trained an encoder looks too easy, and so does what is calibrated on it."""
+    candidate = HeadOnFeatures(tuned(head_trains_on=way, unseen_share=0.7, validation=validation), head(), store)
+    fold = plan.folds[0]
+    fitted = candidate.fit(cells, fold)
+    assert fitted.facts["inner_seen"] is (way == "all" and validation == 0)
+    from leukfeat.backbones.weights import read_header
+
+    rows, _ = fitted.inner
+    (weights,) = fitted.encoded.specs
+    if way == "unseen":
+        assert not read_header(weights.file).seen.images & Seen.of_rows(cells, rows).images
+    assert len(rows) < len(fold.train) or fitted.facts["inner_seen"]

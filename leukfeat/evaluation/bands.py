@@ -1,0 +1,155 @@
+"""ROC and precision-recall curves with pointwise bands, from resamples of subjects.
+
+Bands are vertical: at each false positive rate (or recall) the curves of all resamples are read, and the band spans
+their middle part (Fawcett, An introduction to ROC analysis, Pattern Recognition Letters 27, 2006,
+doi:10.1016/j.patrec.2005.10.010, section 10.1, vertical averaging). A band holds point by point, not for a whole curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leukfeat.errors import UnknownNameError, UsageError
+from leukfeat.evaluation.intervals import LEVEL
+from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED, Scored
+from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.resampling import Draws
+
+Kind = Literal["roc", "precision-recall"]
+Values = NDArray[np.float64]
+
+GRID = np.linspace(0.0, 1.0, 201)
+"""Where curves are read."""
+
+_STEPS = 400  # counts of a resample are read at so many scores at most; the curve itself at all of them
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A curve and the band around it, or the reason why there is none.
+
+    Attributes
+    ----------
+    x : ndarray of shape (m,), float64
+        False positive rate, or recall.
+    y : ndarray of shape (m,), float64
+        True positive rate, or precision; the mean over repeats, and over the classes of several.
+    low, high : ndarray of shape (m,), float64
+        Ends of the band; empty where no draws were given, or where clusters are too few.
+    prevalence : float
+        Share of the positive class, which is the precision of guessing; the mean over the classes of several.
+    reason : str
+        Why there is no curve; empty where there is one.
+    """
+
+    x: Values
+    y: Values
+    low: Values
+    high: Values
+    prevalence: float
+    reason: str = ""
+
+
+def band(
+    predictions: Predictions, kind: Kind, draws: Draws | None = None, *, level: float = LEVEL, grid: Values = GRID
+) -> Band:
+    """A curve of one model with its band.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of cells or of subjects.
+    kind : ``"roc"`` or ``"precision-recall"``
+        Sensitivity at each false positive rate, the steps of tied scores joined by lines; or precision at each
+        recall, of the highest threshold that reaches it (precision is not interpolated: Davis and Goadrich, ICML
+        2006, doi:10.1145/1143844.1143874).
+    draws : Draws or None
+        Resamples of the clusters of these predictions, for the band.
+    level : float
+        Of the band.
+    grid : ndarray of shape (m,), float64
+        Rising, from 0 to 1.
+
+    Raises
+    ------
+    UnknownNameError
+        No such curve.
+    UsageError
+        The level is not between 0 and 1.
+    """
+    if kind not in _READERS:
+        raise UnknownNameError("curve", kind, _READERS)
+    if not 0 < level < 1:
+        raise UsageError(f"a band of level {level}: give a number between 0 and 1, e.g. 0.95")
+    parts = [
+        (np.flatnonzero(predictions.repeat == repeat), Scored.of(predictions.take(predictions.repeat == repeat)))
+        for repeat in np.unique(predictions.repeat)
+    ]
+    reason = next((scored.absent for _, scored in parts if scored.absent), "")
+    if not reason and kind == "precision-recall" and not parts[0][1].of_interest:
+        reason = POSITIVE_NOT_STATED
+    empty = np.empty(0)
+    if reason:
+        return Band(empty, empty, empty, empty, float("nan"), reason)
+    read = _READERS[kind]
+    curves = [(rows, scored, k) for rows, scored in parts for k in (scored.of_interest or (1,))]
+    plain = np.mean([_read(scored, k, read, grid) for _, scored, k in curves], axis=0)
+    prevalence = float(np.mean([(scored.y_true == k).mean() for _, scored, k in curves]))
+    if draws is None or draws.clusters.too_few:
+        return Band(grid, plain, empty, empty, prevalence)
+    drawn = np.mean([_drawn(scored, k, draws, rows, read, grid) for rows, scored, k in curves], axis=0)  # (B, m)
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return Band(grid, plain, low, high, prevalence)
+
+
+Reader = Callable[[Values, Values, Values], Values]
+
+
+def _read(scored: Scored, k: int, read: Reader, grid: Values) -> Values:
+    """The curve of class ``k`` on the grid."""
+    ranking = scored.ranking(k)
+    order = np.argsort(-ranking, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(ranking[order]) != 0, True))
+    member = (scored.y_true == k)[order]
+    hits, alarms = (np.concatenate([[0.0], np.cumsum(some)[ends]]) for some in (member, ~member))
+    return read(hits, alarms, grid)
+
+
+def _drawn(scored: Scored, k: int, draws: Draws, rows: NDArray[np.int64], read: Reader, grid: Values) -> Values:
+    """The curve of class ``k`` in every resample, (B, m); NaN where a class has no rows in one."""
+    ranking = scored.ranking(k)
+    # where there are many scores, neighbouring ones are read together: the band is drawn, not counted
+    levels, step = np.unique(-ranking, return_inverse=True)
+    step = step * min(_STEPS, len(levels)) // len(levels)
+    n_steps, cluster = int(step.max()) + 1, draws.clusters.of_row[rows]
+    found = np.full((len(draws), len(grid)), np.nan)
+    by_cluster = np.zeros((2, draws.counts.shape[1], n_steps))
+    np.add.at(by_cluster, ((scored.y_true != k).astype(int), cluster, step), 1.0)
+    hits, alarms = (
+        np.concatenate([np.zeros((len(draws), 1)), np.cumsum(draws.counts @ some, axis=1)], axis=1)
+        for some in by_cluster.astype(np.float32)
+    )
+    for number in range(len(draws)):
+        if hits[number, -1] and alarms[number, -1]:
+            found[number] = read(hits[number], alarms[number], grid)
+    return found
+
+
+def _sensitivity_at(hits: Values, alarms: Values, grid: Values) -> Values:
+    """Share of hits at each share of alarms; counts (r + 1,) begin with 0. At a jump the upper end counts."""
+    return np.interp(grid, alarms / alarms[-1], hits / hits[-1])
+
+
+def _precision_at(hits: Values, alarms: Values, grid: Values) -> Values:
+    """Precision at the first count that reaches each recall; at a recall of 0 that of the first hit."""
+    reached = np.searchsorted(hits, np.maximum(grid * hits[-1], 1e-9) - 1e-9, side="left")
+    at = np.maximum(reached, np.searchsorted(hits, 1e-9, side="left"))
+    return np.asarray(hits[at] / (hits[at] + alarms[at]))
+
+
+_READERS: Mapping[str, Reader] = {"roc": _sensitivity_at, "precision-recall": _precision_at}
