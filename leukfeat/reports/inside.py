@@ -14,6 +14,7 @@ from leukfeat.evaluation.inner import INNER_SEEN, inner_seen
 from leukfeat.evaluation.intervals import replicates
 from leukfeat.evaluation.miscalibration import STATISTICS, calibration_scores
 from leukfeat.evaluation.operating import OperatingPoint, at_prevalence, operate
+from leukfeat.evaluation.proportions import shares
 from leukfeat.evaluation.resampling import Clusters, Draws
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.thresholds import at
@@ -151,10 +152,7 @@ class Inside:
                 words[f"{name}, {point.target} by {level}: none, {point.reason}"] = None
                 continue
             chosen = [one.value for one in point.thresholds]
-            found = replicates(point.decisions, ("sensitivity", "specificity"), draws=self._draws[level])
-            estimates = (
-                Estimate(one.estimate, one.interval(self.how.method, self.how.level)) for one in found.values()
-            )
+            estimates = self._reached(point.decisions, level)
             rows.append(
                 (name, str(point.target), level, float(np.median(chosen)), min(chosen), max(chosen), *estimates)
             )
@@ -174,11 +172,26 @@ class Inside:
             ),
             rows=tuple(rows),
             words=(
-                "thresholds are chosen on the inner predictions of each training part, and applied to its test part",
+                "thresholds are chosen on the inner predictions of each training part, and applied to its test part;"
+                " where all subjects are called right, the interval is Clopper–Pearson's",
                 *words,
                 *self._seen,
             ),
         )
+
+    def _reached(self, decisions: Predictions, level: Level) -> list[Estimate]:
+        """Sensitivity and specificity; where all subjects agree, resampling shows nothing, the exact interval does."""
+        found = replicates(decisions, ("sensitivity", "specificity"), draws=self._draws[level])
+        exact = shares(decisions, self.how.level) if level == "subject" else {}
+        return [
+            Estimate(
+                one.estimate,
+                exact[name].interval
+                if name in exact and one.undefined
+                else one.interval(self.how.method, self.how.level),
+            )
+            for name, one in found.items()
+        ]
 
     def prevalence_table(self) -> Table:
         """Predictive values of the operating points where a stated share is positive."""

@@ -95,3 +95,13 @@ def test_what_cannot_be_learned_is_said_before_any_work():
         Asked(targets=("sensitivity=95",))
     with pytest.raises(UsageError, match="prevalence of 5"):
         Asked(prevalences=(5.0,))
+
+
+def test_subjects_that_are_all_called_right_have_the_exact_interval():
+    """20 of 20 is no proof of 100 %."""
+    predictions, inner = make_study(sureness=6.0, effect=0.0, cells=60)
+    table = compare([Run("svm", predictions, inner=inner)], how=QUICK).tables["operating-points"]
+    (subjects,) = (row for row in table.rows if row[2] == "subject")
+    perfect = [cell for cell in subjects[6:] if cell.score.value == 1]
+    assert perfect
+    assert perfect[0].interval.low == pytest.approx(0.025 ** (1 / 10))
