@@ -14,6 +14,7 @@ from leukfeat.evaluation.inner import INNER_SEEN, inner_seen
 from leukfeat.evaluation.intervals import replicates
 from leukfeat.evaluation.miscalibration import STATISTICS, calibration_scores
 from leukfeat.evaluation.operating import OperatingPoint, at_prevalence, operate
+from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.proportions import shares
 from leukfeat.evaluation.resampling import Clusters, Draws
 from leukfeat.evaluation.runs import Run
