@@ -22,27 +22,30 @@ _DRAWS = 16  # of which the best balanced is kept
 
 TrainsOn = Literal["rest", "one"]
 
+Whole = Literal["group", "subject", "image"]
+"""What is never divided: linked groups, subject ids whatever they are linked to, or nothing but images."""
 
-def cross_validation(
-    manifest: Manifest, n_folds: int, n_repeats: int, seed: int, *, per_image: bool
-) -> tuple[Fold, ...]:
-    """Every labelled row tested once a repeat, whole groups together unless images are divided.
+
+def cross_validation(manifest: Manifest, n_folds: int, n_repeats: int, seed: int, *, whole: Whole) -> tuple[Fold, ...]:
+    """Every labelled row tested once a repeat, with all others of its group, of its subject, or alone.
 
     Raises
     ------
     SplitError
-        Nothing groups the images, or a class has fewer groups than folds.
+        Nothing groups the images, nobody knows the subjects, or a class has fewer groups than folds.
     UsageError
         Fewer than two folds, or no repeat.
     """
     if n_folds < 2:
         raise UsageError(f"--folds {n_folds}: at least 2 are needed")
-    if not per_image:
+    if whole == "group":
         _needs_groups(manifest, "grouped")
+    if whole == "subject":
+        _needs_subjects(manifest)
     return tuple(
         Fold(repeat, number, rows[fold_of != number], NO_ROWS, rows[fold_of == number])
         for repeat, own_seed in _seeds(seed, n_repeats)
-        for rows, fold_of in [_dealt(manifest, n_folds, own_seed, per_image=per_image)]
+        for rows, fold_of in [_dealt(manifest, n_folds, own_seed, whole)]
         for number in range(n_folds)
     )
 
@@ -91,7 +94,7 @@ def reserved(manifest: Manifest, n_folds: int, seed: int, train: TrainsOn, valid
     if n_folds < (least := 3 if train == "rest" else 2):
         raise UsageError(f"--folds {n_folds}: at least {least} are needed, of which one is reserved for testing")
     _needs_groups(manifest, "reserved")
-    rows, fold_of = _dealt(manifest, n_folds, seed, per_image=False)
+    rows, fold_of = _dealt(manifest, n_folds, seed, "group")
     test = rows[fold_of == n_folds - 1]
     folds = []
     for number in range(n_folds - 1):
@@ -135,7 +138,7 @@ def _some_groups(
         return rows, NO_ROWS
     _, first, group_of = np.unique(np.asarray(manifest.group)[rows], return_index=True, return_inverse=True)
     label = np.asarray(manifest.label)[rows[first]]
-    _, unit = _groups_of(manifest, rows, per_image=False)
+    _, unit = _groups_of(manifest, rows, "group")
     seeds = np.random.SeedSequence(seed).generate_state(_DRAWS).tolist()
     try:
         draws = [grouped_parts(label, None, [1 - share, share], one, unit=unit)[group_of] for one in seeds]
@@ -160,7 +163,7 @@ def in_parts(
     SplitError
         A class has fewer groups (images, where they are divided) than there are parts.
     """
-    groups, unit = _groups_of(manifest, rows, per_image=per_image)
+    groups, unit = _groups_of(manifest, rows, "image" if per_image else "group")
     try:
         part = grouped_parts(np.asarray(manifest.label)[rows], groups, shares, seed, unit=unit)
     except SplitError as error:
@@ -168,12 +171,10 @@ def in_parts(
     return [rows[part == number] for number in range(len(shares))]
 
 
-def _dealt(
-    manifest: Manifest, n_folds: int, seed: int, *, per_image: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _dealt(manifest: Manifest, n_folds: int, seed: int, whole: Whole) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The labelled rows, and the fold number of each."""
     rows = _labelled(manifest)
-    groups, unit = _groups_of(manifest, rows, per_image=per_image)
+    groups, unit = _groups_of(manifest, rows, whole)
     try:
         return rows, grouped_folds(np.asarray(manifest.label)[rows], groups, n_folds, seed, unit=unit)
     except SplitError as error:
@@ -189,10 +190,12 @@ def _labelled(manifest: Manifest) -> NDArray[np.int64]:
     return manifest.labelled
 
 
-def _groups_of(manifest: Manifest, rows: NDArray[np.int64], *, per_image: bool) -> tuple[NDArray[np.str_] | None, str]:
+def _groups_of(manifest: Manifest, rows: NDArray[np.int64], whole: Whole) -> tuple[NDArray[np.str_] | None, str]:
     """What is kept whole, and what one of it is called."""
-    if per_image:
+    if whole == "image":
         return None, "image"
+    if whole == "subject":  # upper and lower case are one subject, as they are in groups
+        return np.array([manifest.subject[row].casefold() for row in rows]), "subject"
     linked = "linked subject" if manifest.links else "subject"
     return np.asarray(manifest.group)[rows], linked if manifest.subjects_known else "group"
 
@@ -202,6 +205,14 @@ def _needs_groups(manifest: Manifest, kind: str) -> None:
         raise SplitError(
             f"{manifest.dataset}: a {kind} split needs subjects, and they are unknown; give a column subject or group,"
             f" or use --split per-image and accept the words '{IMAGE_LEVEL}' in every output"
+        )
+
+
+def _needs_subjects(manifest: Manifest) -> None:
+    if not manifest.subjects_known:
+        raise SplitError(
+            f"{manifest.dataset}: a split by subject needs subjects, and they are unknown; give a column subject, or"
+            " use --split grouped where a column group keeps images together"
         )
 
 

@@ -96,7 +96,8 @@ class Story:
         return name if len(name) <= 28 else f"…{name[-27:]}"
 
     def _inside(self, each: Looked, number: int) -> Inside | None:
-        from leukfeat.explain.cell import cell_mask, inside
+        from leukfeat.data.foreground import cell_mask
+        from leukfeat.explain.cell import inside
 
         mask = cell_mask(each.images[number])
         return None if mask is None else inside(each.maps[number], mask)

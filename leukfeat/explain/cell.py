@@ -1,4 +1,4 @@
-"""Whether a map lies inside the cell, where the cell can be told from its background."""
+"""Whether a map lies inside the cell, where there is a mask of it (see :mod:`leukfeat.data.foreground`)."""
 
 from __future__ import annotations
 
@@ -6,30 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-_DARK = 8  # a pixel whose brightest channel is at most this is background, of 255
-_BORDER = 0.9  # share of the border that is dark where an image is a cell cut out on black
-_CELL = (0.02, 0.98)  # a cell takes at least, and at most, this share of the image
-
-
-def cell_mask(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """The pixels of a cell that was cut out on black.
-
-    Parameters
-    ----------
-    image : ndarray of shape (H, W, 3), uint8
-        As the network sees it, before normalisation.
-
-    Returns
-    -------
-    ndarray of shape (H, W), bool, or None
-        None where the image is no cell on black: nothing is guessed.
-    """
-    bright = image.max(axis=2) > _DARK
-    border = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
-    if 1 - border.mean() < _BORDER or not _CELL[0] <= bright.mean() <= _CELL[1]:
-        return None
-    return np.asarray(bright)
 
 
 @dataclass(frozen=True)

@@ -5,32 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leukfeat.explain.cell import cell_mask, inside
+from leukfeat.data.foreground import cell_mask
+from leukfeat.explain.cell import inside
 
 
 def cut_out() -> np.ndarray:
     image = np.zeros((40, 40, 3), dtype=np.uint8)
     image[10:30, 10:30] = (120, 60, 140)
     return image
-
-
-def test_a_cell_on_black_is_found() -> None:
-    mask = cell_mask(cut_out())
-    assert mask is not None
-    assert mask.sum() == 400
-
-
-@pytest.mark.parametrize("image", [np.full((40, 40, 3), 200, np.uint8), np.zeros((40, 40, 3), np.uint8)])
-def test_a_field_has_no_mask(image: np.ndarray) -> None:
-    """Neither a smear nor an empty image."""
-    assert cell_mask(image) is None
-
-
-def test_a_field_with_a_black_bar_has_no_mask() -> None:
-    """Black somewhere, such as a burnt-in scale bar, is no background: that is at the border, nearly all of it."""
-    field = np.full((40, 40, 3), 200, np.uint8)
-    field[30:36, 10:40] = 0
-    assert cell_mask(field) is None
 
 
 def test_a_map_without_aim_has_the_cells_share_inside() -> None:

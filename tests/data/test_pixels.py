@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leukfeat.backbones.stream import CHANGED, read_row
 from leukfeat.data import arrays
 from leukfeat.data.arrays import hash_members
 from leukfeat.data.manifest import Manifest
+from leukfeat.data.pixels import CHANGED, read_row
 from leukfeat.errors import ImageError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
