@@ -138,6 +138,9 @@ class Replicates:
         On which the statistic has no bounds.
     nudge : float
         The smallest distance from a bound that these data can tell from none.
+    pooled : bool
+        Whether every class lends its degrees of freedom, by its share of the variance (Welch and Satterthwaite), or
+        only the scarcest. A difference of two models is more nearly symmetric than either, and can afford it.
     """
 
     estimate: Score
@@ -146,6 +149,7 @@ class Replicates:
     clusters: Clusters
     scale: Scale = DIFFERENCE
     nudge: float = 0.0
+    pooled: bool = False
 
     @cached_property
     def undefined(self) -> str:
@@ -166,11 +170,28 @@ class Replicates:
         return self.drawn[~np.isnan(self.drawn)]
 
     @cached_property
+    def freedom(self) -> float:
+        """Degrees of freedom of Student's t."""
+        if not self.pooled or self.influences is None:
+            return self.clusters.freedom
+        variances = np.array([float((part**2).sum()) / (len(part) - 1) for part in self.influences])
+        sizes = np.array([len(part) - 1 for part in self.influences])
+        return float(variances.sum() ** 2 / (variances**2 / sizes).sum()) if variances.any() else self.clusters.freedom
+
+    @cached_property
     def standard_error(self) -> float:
         """Bootstrap standard error on the scale, freed of its narrowness."""
         spread = float(self.scale.widened(self._defined, self.nudge).std(ddof=1))
-        freedom = self.clusters.freedom
-        return spread * math.sqrt((freedom + 1) / freedom)
+        return spread * math.sqrt((self.freedom + 1) / self.freedom)
+
+    @cached_property
+    def influences(self) -> tuple[Values, ...] | None:
+        """The jackknife's influence of every cluster, by class; None where clusters were left out in blocks."""
+        left_out, stratum = self.left_out(), self.clusters.stratum
+        if len(left_out) != len(stratum) or np.isnan(left_out).any():
+            return None
+        parts = (left_out[stratum == k] for k in np.flatnonzero(self.clusters.per_stratum))
+        return tuple((len(part) - 1) * (part.mean() - part) / len(part) for part in parts)
 
     def interval(self, method: Method = "t", level: float = LEVEL) -> Interval:
         """The interval of one method of :data:`METHODS`, or why there is none."""
@@ -189,14 +210,14 @@ class Replicates:
 
         if self.undefined:
             return math.nan
-        return float(2 * t.sf(abs(self.estimate.value) / self.standard_error, self.clusters.freedom))
+        return float(2 * t.sf(abs(self.estimate.value) / self.standard_error, self.freedom))
 
 
 def _by_t(one: Replicates, level: float) -> tuple[float, float]:
     from scipy.stats import t
 
     centre = float(one.scale.widened(np.array([one.estimate.value]), one.nudge)[0])
-    reach = float(t.ppf((1 + level) / 2, one.clusters.freedom)) * one.standard_error
+    reach = float(t.ppf((1 + level) / 2, one.freedom)) * one.standard_error
     return one.scale.narrowed(centre - reach), one.scale.narrowed(centre + reach)
 
 
@@ -219,17 +240,10 @@ def _by_bca(one: Replicates, level: float) -> tuple[float, float]:
 
 
 def _acceleration(one: Replicates) -> float:
-    """Skewness of the jackknife's influences over strata, a sixth of it; 0 where clusters were left out in blocks."""
-    left_out, stratum = one.left_out(), one.clusters.stratum
-    if len(left_out) != len(stratum) or np.isnan(left_out).any():
-        return 0.0
-    cubes = squares = 0.0
-    for k in np.flatnonzero(one.clusters.per_stratum):
-        values = left_out[stratum == k]
-        influence = (len(values) - 1) * (values.mean() - values) / len(values)
-        cubes += float((influence**3).sum())
-        squares += float((influence**2).sum())
-    return cubes / squares**1.5 / 6 if squares > 0 else 0.0
+    """Skewness of the influences over classes, a sixth of it; 0 where they are not known."""
+    parts = one.influences or ()
+    squares = sum(float((part**2).sum()) for part in parts)
+    return sum(float((part**3).sum()) for part in parts) / squares**1.5 / 6 if squares > 0 else 0.0
 
 
 METHODS: Mapping[str, Callable[[Replicates, float], tuple[float, float]]] = {

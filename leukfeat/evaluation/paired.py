@@ -1,9 +1,9 @@
 """How much better one model is than another on the same subjects: the paired clustered bootstrap.
 
 Both models are scored on the same resamples of subjects, so what a subject does to both of them cancels. The interval
-and the p value of a difference come from one standard error and one Student's t (see
-:mod:`leukfeat.evaluation.intervals`), so that they never contradict each other: p is below 5 % where the 95 % interval
-leaves out 0.
+and the p value of a difference come from one standard error and one Student's t, to which every class lends its degrees
+of freedom (see :mod:`leukfeat.evaluation.intervals`). So they never contradict each other: p is below 5 % where the
+95 % interval leaves out 0.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def difference(
         left_out=lambda: first.left_out() - second.left_out(),
         clusters=first.clusters,
         scale=DIFFERENCE,
+        pooled=True,
     )
     p = Score.undefined(both.undefined) if both.undefined else Score(both.p_value())
     return Difference(*names, metric, both.estimate, both.interval(method, level), p)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from leukfeat.errors import ComparisonError, UnknownNameError, UsageError
-from leukfeat.evaluation.intervals import METHODS, Interval, intervals, replicates, scale_of
+from leukfeat.evaluation.intervals import METHODS, Interval, Replicates, intervals, replicates, scale_of
 from leukfeat.evaluation.metrics import METRICS, Score, score
 from leukfeat.evaluation.paired import difference, differences
 from leukfeat.evaluation.predictions import Predictions
@@ -235,3 +235,23 @@ def test_every_pair_or_every_run_against_a_reference() -> None:
 def test_an_interval_prints_itself_or_a_dash() -> None:
     assert str(Interval(0.5, 0.75)) == "0.500–0.750"
     assert str(Interval.undefined("no")) == "–"
+
+
+def test_every_class_lends_its_degrees_of_freedom_to_a_difference() -> None:
+    """Welch and Satterthwaite: two classes of ten subjects with equal variances have eighteen, not nine."""
+    pooled = _both()
+    apart = np.array([float((part**2).sum()) / 9 for part in pooled.influences])
+    assert pooled.freedom == pytest.approx(9 * apart.sum() ** 2 / (apart**2).sum())
+    assert 9 < pooled.freedom <= 18
+
+
+def _both() -> Replicates:
+    draws = Draws.of(Clusters.of(cells()), 200)
+    one, two = (replicates(each, ["accuracy"], draws=draws)["accuracy"] for each in (cells(), cells(noise=1)))
+    return Replicates(
+        estimate=Score(one.estimate.value - two.estimate.value),
+        drawn=one.drawn - two.drawn,
+        left_out=lambda: one.left_out() - two.left_out(),
+        clusters=one.clusters,
+        pooled=True,
+    )
