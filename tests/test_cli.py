@@ -107,6 +107,13 @@ def test_the_examples_of_the_help_run(study: Path, capsys: pytest.CaptureFixture
         "out": "quick",
     }
     (study / "configs" / "quickstart.yaml").write_text(json.dumps(recipe))
+    figures = {"accuracy": "0.90", "sensitivity": "0.95"}
+    claim = {
+        "name": "Table 1",
+        "test": {"counts": {"ALL": 60, "HEM": 40}, "positive": "ALL"},
+        "rows": {"ours": figures},
+    }
+    (study / "claims.yaml").write_text(json.dumps({"claims": [claim]}))
     first = ["data synth", "data prepare", "init", "extract", "fit-head"]
     order = [*first, *(name for name in sorted(EXAMPLES) if name not in first)]
     assert set(order) == {" ".join(words) for words in COMMANDS}

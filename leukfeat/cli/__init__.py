@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from leukfeat.cli import cache, data, explain, features, machine, predict, runs
+from leukfeat.cli import audit, cache, claims, compare, data, explain, features, machine, predict, runs
 from leukfeat.errors import LeukfeatError
 
 _INTERRUPTED = 130  # what the shell calls a command that Ctrl-C has ended
@@ -52,9 +52,11 @@ app.command("extract")(features.extract)
 app.command("fit-head")(runs.fit_head)
 app.command("fit-net")(runs.fit_net)
 app.command("run")(runs.run)
-app.command("compare")(runs.compare)
+app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)
+app.command("audit")(audit.audit)
+app.command("audit-claims")(claims.audit_claims)
 app.add_typer(cache.app, name="cache")
 app.command("models")(machine.models)
 app.command("doctor")(machine.doctor)

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leukfeat.cli import options as o
-from leukfeat.cli.console import say, say_json
+from leukfeat.cli.console import progress, say, say_json, typed
 
 if TYPE_CHECKING:
     from leukfeat.evaluation.runs import Run
+    from leukfeat.evaluation.studies import Study
     from leukfeat.reports.comparison import Comparison
     from leukfeat.reports.estimates import Uncertainty
 
 
 def compare(
+    context: typer.Context,
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="RUN…", help="Run folders or predictions files. [default: runs/*]")
     ] = None,
@@ -55,6 +57,13 @@ def compare(
     grid: Annotated[
         bool, typer.Option("--grid", help="Runs of the same candidates on several data sets: rank the candidates.")
     ] = False,
+    leakage_meter: Annotated[
+        bool,
+        typer.Option("--leakage-meter", help="Also run the same candidate under looser splits: what would leaks gain?"),
+    ] = False,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Also run it on growing numbers of training subjects.")
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
     """Put runs on the same split side by side, per cell and per subject: terminal, Markdown, CSV and HTML.
@@ -73,15 +82,44 @@ def compare(
     unfinished = [path for path in paths if is_unfinished(path)] if len(paths) > 1 else []
     for path in unfinished:
         typer.echo(f"left out: {path}: unfinished; run its command again", err=True)
-    loaded = [Run.load(path, positive=positive) for path in paths if path not in unfinished]
+    finished = [path for path in paths if path not in unfinished]
+    studies = _studies_of(finished, metric, leakage=leakage_meter, curve=learning_curve, quiet=as_json)
+    loaded = [Run.load(path, positive=positive) for path in finished]
     how = uncertainty(interval, confidence, resamples, seed)
     if grid:
         _print_grid(loaded, metric, how, output, as_json=as_json)
         return
     asked = Asked(calibrate, tuple(at or (DEFAULT_TARGET,)), conservative, tuple(prevalence or ()))
-    comparison = compare_runs(loaded, positive, main=metric, how=how, reference=reference, asked=asked)
+    comparison = compare_runs(
+        loaded,
+        positive,
+        main=metric,
+        how=how,
+        reference=reference,
+        asked=asked,
+        paths=finished,
+        command=typed(context),
+    )
     written = comparison.save(output)
-    print_comparison(comparison, written, as_json=as_json)
+    print_comparison(comparison, written, studies, as_json=as_json)
+
+
+def _studies_of(paths: Sequence[Path], metric: str, *, leakage: bool, curve: bool, quiet: bool) -> list[Study]:
+    """Make the studies asked for of every run folder; what they need is run, or found finished."""
+    if not (leakage or curve):
+        return []
+    from leukfeat.cli.features import watcher
+    from leukfeat.experiments.leakage_meter import leakage_meter_of
+    from leukfeat.experiments.learning_curve import learning_curve_of
+
+    with progress() as shown:
+        told = watcher(shown, quiet=quiet)
+        return [
+            study(path, told, metric=metric)
+            for path in paths
+            for study, wanted in ((leakage_meter_of, leakage), (learning_curve_of, curve))
+            if wanted
+        ]
 
 
 def _print_grid(runs: Sequence[Run], metric: str, how: Uncertainty, output: Path, *, as_json: bool) -> None:
@@ -98,14 +136,26 @@ def _print_grid(runs: Sequence[Run], metric: str, how: Uncertainty, output: Path
 
 
 def print_comparison(
-    comparison: Comparison, written: list[Path], *, as_json: bool, folders: Sequence[Path] = ()
+    comparison: Comparison,
+    written: list[Path],
+    studies: Sequence[Study] = (),
+    *,
+    as_json: bool,
+    folders: Sequence[Path] = (),
 ) -> None:
     """Print a comparison, and what was written of it."""
     if as_json:
         paths = {"folders": folders, "written": written}
-        say_json({**comparison.to_dict(), **{name: [str(path) for path in found] for name, found in paths.items()}})
+        told = {name: [str(path) for path in found] for name, found in paths.items()}
+        say_json({**comparison.to_dict(), "studies": [study.to_dict() for study in studies], **told})
         return
     for line in comparison.lines():
         say(line)
+    if studies:
+        from leukfeat.reports.studies import study_lines
+
+        for study in studies:
+            for line in ["", *study_lines(study)]:
+                say(line)
     for path in written[:1]:
         say(f"wrote {path} and {len(written) - 1} files beside it" if len(written) > 1 else f"wrote {path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,19 @@ def say(line: str) -> None:
 def say_json(facts: Any) -> None:
     """Print facts as JSON."""
     typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+
+
+def typed(context: typer.Context) -> str:
+    """The command that is being executed, as a shell takes it; options nobody gave are left out."""
+    words = ["leukfeat", str(context.info_name)]
+    for parameter in context.command.params:
+        source, value = context.get_parameter_source(str(parameter.name)), context.params.get(str(parameter.name))
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        flag = [parameter.opts[-1]] if parameter.param_type_name == "option" else []
+        values = value if isinstance(value, list | tuple) else [value]
+        words += flag if value is True else [part for one in values for part in (*flag, str(one))]
+    return shlex.join(words)
 
 
 class Progress:

@@ -82,6 +82,7 @@ def watcher(shown: Progress, *, quiet: bool) -> Watcher:
             told=None if quiet else say,
         ),
         folds=shown.update,
+        auditing=shown.update,
     )
 
 

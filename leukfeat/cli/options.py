@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leukfeat.errors import UsageError
+from leukfeat.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from leukfeat.experiments.recipe import Recipe
@@ -69,7 +69,8 @@ Split = Annotated[
     str | None,
     typer.Option(
         metavar="KIND",
-        help="grouped, official, holdout, fixed-test, reserved, per-image or per-image-holdout. [default: grouped]",
+        help="grouped, subject, official, holdout, fixed-test, reserved, per-image or per-image-holdout."
+        " [default: grouped]",
     ),
 ]
 SplitFile = Annotated[Path | None, typer.Option(metavar="CSV", help="Columns sample, fold_0 … (train/val/test).")]
@@ -85,6 +86,17 @@ BatchSize = Annotated[int | None, typer.Option(min=1, metavar="N", help="Images 
 NumWorkers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Decoding threads. [default: processors]")]
 SkipErrors = Annotated[bool, typer.Option("--skip-errors", help="Go on without images that cannot be read.")]
 Rehash = Annotated[bool, typer.Option("--rehash", help="Read every file anew instead of trusting size and time.")]
+AuditLevel = Annotated[
+    str | None,
+    typer.Option(
+        "--audit", metavar="LEVEL", help="basic (hashes, links, folds), full (also images) or none. [default: basic]"
+    ),
+]
+NoAudit = Annotated[bool, typer.Option("--no-audit", help="The same as --audit none; every report says so.")]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="CODE", help="Accept this leak; every report says so. Repeatable."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -127,7 +139,42 @@ def flags_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     flags = {key: parameters[name] for name, keys in _KEYS.items() if name in parameters for key in keys}
     if parameters.get("split_file") and not parameters.get("split"):
         flags["split.kind"] = "file"
-    return flags
+    return {**flags, **{f"audit.{key}": value for key, value in audit_of(parameters).items()}}
+
+
+def split_of(split: str | None) -> dict[str, Any]:
+    """Dotted recipe keys of a split that is a kind or a file; nothing where none was given.
+
+    Raises
+    ------
+    UnknownNameError
+        It is neither.
+    """
+    from leukfeat.experiments.sections import SPLIT_KINDS
+
+    if split is None:
+        return {}
+    if split in SPLIT_KINDS:
+        return {"split.kind": split}
+    if split.endswith(".csv") or Path(split).is_file():
+        return {"split.kind": "file", "split.file": split}
+    raise UnknownNameError("split", split, SPLIT_KINDS)
+
+
+def audit_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of a recipe's audit section from a command's parameters; those that were not given are left out.
+
+    Raises
+    ------
+    UsageError
+        The audit is switched off and asked for.
+    """
+    level = parameters.get("audit_level")
+    if parameters.get("no_audit"):
+        if level not in (None, "none"):
+            raise UsageError(f"--no-audit and --audit {level} exclude each other; give one")
+        level = "none"
+    return {key: value for key, value in (("level", level), ("allow", parameters.get("allow"))) if value}
 
 
 def recipe_of(data: Path | None, flags: Mapping[str, Any]) -> Recipe:
@@ -165,10 +212,12 @@ def recipe_of(data: Path | None, flags: Mapping[str, Any]) -> Recipe:
             given[key] = [_completed(entry, content.get(key, ())) for entry in given[key]]
     for dotted in {other for key in given for other in _ALTERNATIVES.get(key, ())} - set(given):
         section, _, key = dotted.rpartition(".")
-        (content.get(section, {}) if section else content).pop(key, None)
+        ((content.get(section) or {}) if section else content).pop(key, None)
     for dotted, value in given.items():
         section, _, key = dotted.rpartition(".")
-        (content.setdefault(section, {}) if section else content)[key] = value
+        if section and content.get(section) is None:  # a recipe of several sites has no data of its own
+            content[section] = {}
+        (content[section] if section else content)[key] = value
     return recipe_from(content, where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +73,9 @@ def fit_head(
     batch_size: o.BatchSize = None,
     num_workers: o.NumWorkers = None,
     skip_errors: o.SkipErrors = False,
+    audit_level: o.AuditLevel = None,
+    no_audit: o.NoAudit = False,
+    allow: o.Allow = None,
     as_json: o.Json = False,
 ) -> None:
     """Tune a head on features, test it on patients it has not seen, and keep the model.
@@ -131,6 +135,9 @@ def fit_net(
     batch_size: o.BatchSize = None,
     num_workers: o.NumWorkers = None,
     skip_errors: o.SkipErrors = False,
+    audit_level: o.AuditLevel = None,
+    no_audit: o.NoAudit = False,
+    allow: o.Allow = None,
     as_json: o.Json = False,
 ) -> None:
     """Train a network end to end in every fold, test it on patients it has not seen, and keep the model.
@@ -167,17 +174,24 @@ def run(
         ),
     ] = False,
     overwrite: Overwrite = False,
+    audit_level: o.AuditLevel = None,
+    no_audit: o.NoAudit = False,
+    allow: o.Allow = None,
     as_json: o.Json = False,
 ) -> None:
     """Run everything a recipe says and write the comparison.
 
     Example: leukfeat run configs/quickstart.yaml
     """
-    from leukfeat.experiments.recipe import load_recipe
+    from leukfeat.experiments.recipe import load_recipe, recipe_from
 
+    given = o.audit_of(locals())
     loaded = load_recipe(recipe)
     if data is not None:
         loaded = loaded.on(data)
+    if given:
+        content = loaded.resolved()
+        loaded = recipe_from({**content, "audit": {**content["audit"], **given}}, f"{recipe} with the options given")
     if smoke:
         from leukfeat.experiments.smoke import smoke_of
 
@@ -193,13 +207,21 @@ def _execute(
 ) -> None:
     """Run a recipe, compare what it made, write the report where one is wanted, print the rest."""
     from leukfeat.evaluation.runs import Run
+    from leukfeat.evaluation.site_matrix import SiteMatrix
+    from leukfeat.experiments.arms import Runner
     from leukfeat.experiments.run import run as run_recipe
+    from leukfeat.experiments.studies import make_studies
     from leukfeat.reports.comparison import compare as compare_runs
 
     with progress() as shown:
-        folders = run_recipe(
-            recipe, n_jobs=jobs, storage=storage, overwrite=overwrite, watcher=watcher(shown, quiet=as_json)
-        )
-    comparison = compare_runs([Run.load(folder) for folder in folders])
+        how = Runner(jobs, storage, overwrite, watcher(shown, quiet=as_json))
+        folders: list[Path] = []
+        if not recipe.sites:
+            folders = run_recipe(recipe, n_jobs=jobs, storage=storage, overwrite=overwrite, watcher=how.watcher)
+        # a finished run is not made again for a study of it
+        studies = make_studies(recipe, folders, runner=how if recipe.sites else replace(how, overwrite=False))
+    # of several sites the runs inside the first one stand side by side; each keeps the matrix of its candidate
+    shown_runs = folders or [Path(study.cells[0].run) for study in studies if isinstance(study, SiteMatrix)]
+    comparison = compare_runs([Run.load(folder) for folder in shown_runs], paths=shown_runs)
     written = comparison.save(report) if report is not None else []
-    print_comparison(comparison, written, as_json=as_json, folders=folders)
+    print_comparison(comparison, written, studies, as_json=as_json, folders=shown_runs)

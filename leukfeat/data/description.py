@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from leukfeat.data.words import SUBJECTS_UNKNOWN
+from leukfeat.data.words import FIELD_GROUP, FIELDS_ARE_NO_PATIENTS, SUBJECTS_UNKNOWN
 
 if TYPE_CHECKING:
     from leukfeat.data.manifest import Manifest
@@ -50,6 +50,8 @@ def cautions(manifest: Manifest) -> tuple[str, ...]:
     found: list[str] = []
     if not manifest.subjects_known:
         found.append(SUBJECTS_UNKNOWN)
+        if any(name.startswith(FIELD_GROUP) for name in manifest.declared_group):
+            found.append(FIELDS_ARE_NO_PATIENTS)
         if manifest.repeated:
             found.append(f"{len(manifest.repeated)} groups of identical images")
     elif manifest.links:

@@ -38,8 +38,8 @@ class SplitPlan:
     folds : tuple of Fold
         In order of repeat and number.
     kind : str
-        How it was made: ``grouped``, ``official``, ``holdout``, ``reserved``, ``fixed-test``, ``per-image`` or
-        ``file``.
+        How it was made: ``grouped``, ``subject``, ``official``, ``holdout``, ``reserved``, ``fixed-test``,
+        ``per-image`` or ``file``.
     protection : ``"linked-subject"``, ``"subject"`` or ``"none"``
         What never stands on two sides of a fold.
     notes : tuple of str
@@ -102,13 +102,28 @@ class SplitPlan:
         SplitError
             Subjects are unknown and nothing else groups the images, or a class has fewer groups than folds.
         """
-        folds = drawn.cross_validation(manifest, n_folds, n_repeats, seed, per_image=False)
+        folds = drawn.cross_validation(manifest, n_folds, n_repeats, seed, whole="group")
         return cls(manifest, folds, "grouped", "linked-subject", cautions(manifest))
+
+    @classmethod
+    def by_subject(cls, manifest: Manifest, n_folds: int = 5, n_repeats: int = 1, seed: int = 0) -> SplitPlan:
+        """Cross-validation with whole subjects, whatever their ids are linked to: only to measure what links do.
+
+        Two ids under which the same image stands may be tested and trained on; the notes count the links that cross.
+        The protection is what the folds really hold: where no link crosses, linked subjects are whole too.
+
+        Raises
+        ------
+        SplitError
+            Subjects are unknown, or a class has fewer of them than there are folds.
+        """
+        folds = drawn.cross_validation(manifest, n_folds, n_repeats, seed, whole="subject")
+        return cls._shipped(manifest, folds, "subject", ())
 
     @classmethod
     def per_image(cls, manifest: Manifest, n_folds: int = 5, n_repeats: int = 1, seed: int = 0) -> SplitPlan:
         """Cross-validation that ignores subjects, as many papers do: only to reproduce them."""
-        folds = drawn.cross_validation(manifest, n_folds, n_repeats, seed, per_image=True)
+        folds = drawn.cross_validation(manifest, n_folds, n_repeats, seed, whole="image")
         return cls(manifest, folds, "per-image", "none", (IMAGE_LEVEL, *cautions(manifest)))
 
     @classmethod
@@ -247,7 +262,7 @@ class SplitPlan:
 
     @classmethod
     def _shipped(cls, manifest: Manifest, folds: tuple[Fold, ...], kind: str, notes: tuple[str, ...]) -> SplitPlan:
-        """A plan whose folds come from outside: its protection is found out, and what crosses is noted."""
+        """A plan whose folds may divide linked groups: its protection is found out, and what crosses is noted."""
         crossing = crossing_owners(folds, manifest.group)
         protection: Protection = "none"
         if manifest.groups_known:

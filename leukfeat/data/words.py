@@ -12,6 +12,11 @@ IMAGE_LEVEL = "image-level: optimistic"
 COPIES_LEAK = "augmented before splitting"
 """How the note of a split begins in which an augmented copy of a tested image may have been trained on."""
 
+FIELD_GROUP = "field-"
+"""How a declared group is called that near-duplicate images make: a field of a smear, or a cell, and no patient."""
+
+FIELDS_ARE_NO_PATIENTS = "groups are fields (near-duplicate images), not patients"
+
 _PROTECTION = {
     "linked-subject": "linked subjects are never divided",
     "subject": "subjects are never divided",

@@ -13,7 +13,7 @@ from leukfeat.errors import ComparisonError
 from leukfeat.evaluation.intervals import replicates
 from leukfeat.evaluation.paired import Difference, difference
 from leukfeat.evaluation.predictions import Predictions
-from leukfeat.evaluation.resampling import Clusters, Draws
+from leukfeat.evaluation.resampling import Clusters
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.studies import Measured, Resampling, Study, in_order, same_rows
 
@@ -128,7 +128,7 @@ class LeakageMeter(Study):
             if not same_rows(predictions, ordered[strictest]):
                 raise ComparisonError(f"the {name} and {strictest} arms test different images; run both again")
         clusters = Clusters.of(ordered[strictest])
-        draws = Draws.of(clusters, 2 if clusters.too_few else how.n_draws, how.seed)
+        draws = how.draws(clusters)
         found = {name: replicates(rows, [metric], draws=draws)[metric] for name, rows in ordered.items()}
         names = list(arms)
         pairs = [(one, other) for k, one in enumerate(names) for other in names[k + 1 :]]

@@ -13,7 +13,7 @@ from leukfeat.evaluation.intervals import replicates
 from leukfeat.evaluation.metrics import Score, score
 from leukfeat.evaluation.paired import Difference, difference
 from leukfeat.evaluation.predictions import Predictions
-from leukfeat.evaluation.resampling import Clusters, Draws
+from leukfeat.evaluation.resampling import Clusters
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.studies import Measured, Resampling, Study, in_order, same_rows
 
@@ -126,8 +126,6 @@ class LearningCurve(Study):
             if not same_rows(rows, aligned[-1]):
                 raise ComparisonError(f"{one.folder} and {sizes[-1].folder} test different images; run both again")
         clusters = Clusters.of(aligned[-1])
-        draws = Draws.of(clusters, 2 if clusters.too_few else how.n_draws, how.seed)
-        found = [replicates(rows, [metric], draws=draws)[metric] for rows in aligned]
         names = [f"{one.subjects:g} {clusters.units}" for one in sizes]
         whole = sizes[-1].run
         return cls(
@@ -138,14 +136,28 @@ class LearningCurve(Study):
             n_clusters=len(clusters),
             resampling=how,
             points=tuple(
-                CurvePoint(one.subjects, one.images, one.seeds, one.folder, how.measured(each), _between(one, metric))
-                for one, each in zip(sizes, found, strict=True)
+                CurvePoint(
+                    one.subjects, one.images, one.seeds, one.folder, _measured(one, metric, how), _between(one, metric)
+                )
+                for one in sizes
             ),
-            last_step=difference(
-                found[-1], found[-2], names=(names[-1], names[-2]), metric=metric, method=how.method, level=how.level
-            ),
+            last_step=_step(aligned, clusters, (names[-1], names[-2]), metric, how),
             notes=tuple(notes),
         )
+
+
+def _measured(one: SizedRun, metric: str, how: Resampling) -> Measured:
+    rows = in_order(one.run.predictions)
+    return how.measured(replicates(rows, [metric], draws=how.draws(Clusters.of(rows)))[metric])
+
+
+def _step(
+    aligned: Sequence[Predictions], clusters: Clusters, names: tuple[str, str], metric: str, how: Resampling
+) -> Difference:
+    """The last of aligned predictions less the one before."""
+    draws = how.draws(clusters)
+    last, before = (replicates(rows, [metric], draws=draws)[metric] for rows in (aligned[-1], aligned[-2]))
+    return difference(last, before, names=names, metric=metric, method=how.method, level=how.level)
 
 
 def _repeated(predictions: Predictions, seeds: int, wanted: int) -> Predictions:

@@ -10,7 +10,7 @@ from leukfeat.errors import ComparisonError
 from leukfeat.evaluation.intervals import replicates
 from leukfeat.evaluation.paired import Difference, difference
 from leukfeat.evaluation.predictions import Predictions
-from leukfeat.evaluation.resampling import Clusters, Draws
+from leukfeat.evaluation.resampling import Clusters
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.studies import Measured, Resampling, Study
 
@@ -182,7 +182,7 @@ def _column(
     own = runs[tested_on, tested_on][1].predictions
     rows = {name: _asked_as(own, runs[name, tested_on][1].predictions, name, tested_on) for name in names}
     clusters = Clusters.of(own)
-    draws = Draws.of(clusters, 2 if clusters.too_few else how.n_draws, how.seed)
+    draws = how.draws(clusters)
     found = {name: replicates(predictions, [metric], draws=draws)[metric] for name, predictions in rows.items()}
     return {
         (name, tested_on): SiteCell(

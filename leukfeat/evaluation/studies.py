@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -19,12 +19,10 @@ from leukfeat.errors import RunError
 from leukfeat.evaluation.intervals import LEVEL, Interval, Method, Replicates
 from leukfeat.evaluation.metrics import Score
 from leukfeat.evaluation.predictions import Predictions
-from leukfeat.evaluation.resampling import N_DRAWS
+from leukfeat.evaluation.resampling import N_DRAWS, Clusters, Draws
 from leukfeat.textfiles import write_text
 
 SCHEMA = 1
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,10 @@ class Resampling:
     level: float = LEVEL
     n_draws: int = N_DRAWS
     seed: int = 0
+
+    def draws(self, clusters: Clusters) -> Draws:
+        """Resamples of clusters; where nothing can be said of them, next to none."""
+        return Draws.of(clusters, 2 if clusters.too_few else self.n_draws, self.seed)
 
     def measured(self, found: Replicates) -> Measured:
         """An estimate with its interval."""
@@ -103,9 +105,10 @@ class Study:
                 f" {content.get('schema')}; make it again"
             )
         try:
-            return _made(cls, content)
+            made: Self = _made(cls, content)
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{cls.kind}: {error} is missing or of a wrong type; make it again") from error
+        return made
 
     def save(self, file: Path | str) -> Path:
         """Write JSON, whole or not at all."""
@@ -157,25 +160,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _made(kind: type[Value], content: Any) -> Value:
-    """A value of a type from JSON types."""
-    if is_dataclass(kind):
+def _made(kind: Any, content: Any) -> Any:
+    """A value of a type, as a type hint states it, from JSON types."""
+    if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
         return kind(**{part.name: _made(hints[part.name], content[part.name]) for part in fields(kind)})
-    made: Any
+    members = get_args(kind)
     if get_origin(kind) is tuple:
-        members = get_args(kind)
         each = members[:1] * len(content) if members[1:] == (Ellipsis,) else members
-        made = tuple(_made(member, part) for member, part in zip(each, content, strict=True))
-    elif get_origin(kind) in (Union, types.UnionType):
-        (member,) = (one for one in get_args(kind) if one is not type(None))
-        made = None if content is None else _made(member, content)
-    elif kind is float:
-        made = math.nan if content is None else float(content)
-    elif isinstance(kind, type):
-        if not isinstance(content, kind) or (kind is int and isinstance(content, bool)):
-            raise TypeError(f"{content!r}")
-        made = content
-    else:  # a choice of words
-        made = content
-    return made  # type: ignore[no-any-return]
+        return tuple(_made(member, part) for member, part in zip(each, content, strict=True))
+    if get_origin(kind) in (Union, types.UnionType):
+        (member,) = (one for one in members if one is not type(None))
+        return None if content is None else _made(member, content)
+    if kind is float:
+        return math.nan if content is None else float(content)
+    known = content in members if get_origin(kind) is Literal else type(content) is kind
+    if not known:
+        raise TypeError(f"{content!r}")
+    return content

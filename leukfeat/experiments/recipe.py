@@ -12,10 +12,13 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from leukfeat.backbones.spec import BackboneSpec, Preprocess
 from leukfeat.errors import LeukfeatError, RecipeError
+from leukfeat.experiments.claim_sections import ClaimSection, SummarySection, SumSection, TestSection
 from leukfeat.experiments.sections import (
+    AuditSection,
     Backbone,
     Backbones,
     CopiesSection,
+    CurveSection,
     DataSection,
     EnsembleSection,
     ExtractionSection,
@@ -26,9 +29,12 @@ from leukfeat.experiments.sections import (
     RuleSection,
     Section,
     Seed,
+    SiteSection,
     SplitSection,
+    Switch,
     SyntheticData,
     listed,
+    switched_on,
 )
 from leukfeat.experiments.strictyaml import read_yaml
 from leukfeat.textfiles import write_text
@@ -44,14 +50,18 @@ class Recipe(Section):
     """
 
     name: str = Field("run", pattern=r"^[\w.+-]+$")
-    data: DataSection
+    data: DataSection | None = None
+    sites: tuple[SiteSection, ...] = ()
     split: SplitSection = SplitSection()
+    audit: AuditSection = AuditSection()
     backbone: Annotated[tuple[Backbones, ...], BeforeValidator(listed)] = ()
     features: Path | None = None
     head: Annotated[tuple[Head, ...], BeforeValidator(listed)] = ()
     network: Annotated[tuple[Backbone, ...], BeforeValidator(listed)] = ()
     ensemble: Annotated[tuple[EnsembleSection, ...], BeforeValidator(listed)] = ()
     extraction: ExtractionSection = ExtractionSection()
+    leakage_meter: Switch = False
+    learning_curve: Annotated[CurveSection | None, BeforeValidator(switched_on)] = None
     seed: Seed = 0
     cache: Path | None = None
     out: Path = Path("runs")
@@ -59,6 +69,20 @@ class Recipe(Section):
     paper: Paper | None = None
     reported: dict[str, float] = Field(default_factory=dict)
     unstated: tuple[str, ...] = ()
+    claims: tuple[ClaimSection, ...] = ()
+    claims_file: Path | None = None  # relative to the recipe; claims that several recipes of a paper share
+
+    @model_validator(mode="after")
+    def _one_source_of_images(self) -> Recipe:
+        if (self.data is None) == (not self.sites):
+            raise ValueError("give either data, or two or more sites")
+        names = [site.name for site in self.sites]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or len(names) == 1:
+            raise ValueError(f"sites: {twice[0]!r} stands there twice" if twice else "sites: give two or more")
+        if self.sites and (self.leakage_meter or self.learning_curve):
+            raise ValueError("leakage_meter and learning_curve are about one data set; give data in place of sites")
+        return self
 
     @model_validator(mode="after")
     def _one_source_of_features(self) -> Recipe:
@@ -66,9 +90,16 @@ class Recipe(Section):
             raise ValueError("give either backbone or features")
         return self
 
+    @model_validator(mode="after")
+    def _one_source_of_claims(self) -> Recipe:
+        if self.claims and self.claims_file is not None:
+            raise ValueError("give either claims or claims_file")
+        return self
+
     def on(self, data: Path) -> Recipe:
         """The same recipe on the images of another manifest or folder; what was said of its own data still counts."""
-        return self.model_copy(update={"data": self.data.model_copy(update={"path": data, "synthetic": None})})
+        own = self.data or DataSection(path=data)
+        return self.model_copy(update={"data": own.model_copy(update={"path": data, "synthetic": None}), "sites": ()})
 
     def resolved(self) -> dict[str, Any]:
         """Plain YAML types, defaults spelled out."""
@@ -104,11 +135,19 @@ def recipe_from(content: Mapping[str, Any], where: str) -> Recipe:
         cause = error.errors()[0].get("ctx", {}).get("error")
         if not where and isinstance(cause, LeukfeatError):
             raise cause from None
-        raise RecipeError((f"{where}: " if where else "") + _first_problem(error)) from None
+        raise RecipeError((f"{where}: " if where else "") + first_problem(error)) from None
 
 
-def _first_problem(error: ValidationError) -> str:
-    """One line for the first thing that is wrong (an unknown key before everything it may have caused)."""
+def first_problem(error: ValidationError, root: type[Section] | None = None) -> str:
+    """One line for the first thing that is wrong (an unknown key before everything it may have caused).
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    root : type or None
+        What was read, a recipe by default.
+    """
     problems = sorted(
         error.errors(), key=lambda problem: problem["type"] not in ("extra_forbidden", "unexpected_keyword_argument")
     )
@@ -117,7 +156,7 @@ def _first_problem(error: ValidationError) -> str:
     cause = problem.get("ctx", {}).get("error")
     dotted = ".".join(place)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _keys_at(place[:-1])
+        known = _keys_at(place[:-1], root or Recipe)
         near = difflib.get_close_matches(place[-1], known, n=1)
         inside = f" in {'.'.join(place[:-1])}" if len(place) > 1 else ""
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
@@ -133,8 +172,11 @@ def _first_problem(error: ValidationError) -> str:
 
 _SECTIONS: dict[str, type] = {
     "data": DataSection,
+    "sites": SiteSection,
+    "learning_curve": CurveSection,
     "synthetic": SyntheticData,
     "split": SplitSection,
+    "audit": AuditSection,
     "backbone": BackboneSpec,
     "preprocess": Preprocess,
     "network": BackboneSpec,
@@ -145,11 +187,15 @@ _SECTIONS: dict[str, type] = {
     "copies": CopiesSection,
     "extraction": ExtractionSection,
     "paper": Paper,
+    "claims": ClaimSection,
+    "test": TestSection,
+    "summaries": SummarySection,
+    "sums": SumSection,
 }
 
 
-def _keys_at(place: list[str]) -> list[str]:
+def _keys_at(place: list[str], root: type[Section]) -> list[str]:
     """The keys that may stand at a place of a recipe."""
     named = [step for step in place if step in _SECTIONS]
-    section = _SECTIONS[named[-1]] if named else Recipe
+    section = _SECTIONS[named[-1]] if named else root
     return list(section.model_fields if issubclass(section, BaseModel) else section.__annotations__)

@@ -21,6 +21,7 @@ from leukfeat.data.splits import Fold, SplitPlan
 from leukfeat.errors import RunError
 from leukfeat.evaluation.crossval import FoldResult, cross_validate
 from leukfeat.evaluation.runs import RECIPE_YAML, RUN_JSON
+from leukfeat.experiments.auditing import Audit, audit_as_told
 from leukfeat.experiments.bundle import save_bundle
 from leukfeat.experiments.candidates import everything
 from leukfeat.experiments.cost import cost_per_cell
@@ -62,6 +63,11 @@ def run(
     -------
     list of Path
         The run folders, in the recipe's order.
+
+    Raises
+    ------
+    LeakageError
+        The audit finds a leak that the split does not declare, and the recipe does not allow; nothing was computed.
     """
     watcher = watcher or Watcher()
     recipes = list(each_alone(recipe))  # a misspelt head is reported before any work
@@ -69,10 +75,11 @@ def run(
     plan = make_split(manifest, recipe.split)
     for line in plan.describe():
         watcher.told(line)
+    audit = audit_as_told(manifest, plan, recipe.audit.level, recipe.audit.allow, watcher.auditing)
     store, forwarding = open_store(recipe), forwarding_of(recipe, watcher.forwarding)
     folders = []
     for alone in recipes:
-        job = _Job(alone, manifest, plan, candidate_of(alone, store, forwarding))
+        job = _Job(alone, manifest, plan, candidate_of(alone, store, forwarding), audit)
         with job.alone():
             if overwrite:
                 job.set_aside()
@@ -93,6 +100,7 @@ class _Job:
     manifest: Manifest
     plan: SplitPlan
     candidate: Candidate
+    audit: Audit
 
     @cached_property
     def digest(self) -> str:
@@ -170,7 +178,14 @@ class _Job:
         save_histories(self.folder / "training", [*result.folds, kept])
         about = {**environment(), "command": f"leukfeat run {self.folder / RECIPE_YAML}"}
         cost = cost_per_cell(model, self.manifest, folds[0].test, candidate.forwarding)
-        replace(result, folds=tuple(map(_summary, result.folds)), environment=about, cost=cost).save(self.folder)
+        replace(
+            result,
+            folds=tuple(map(_summary, result.folds)),
+            environment=about,
+            cost=cost,
+            audit=self.audit.record(),
+            notes=tuple(dict.fromkeys((*result.notes, *self.audit.notes))),
+        ).save(self.folder)
         shutil.rmtree(self.aside, ignore_errors=True)
 
 

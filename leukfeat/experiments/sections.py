@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from leukfeat.audit.findings import check_codes
 from leukfeat.backbones.attention_spec import AttentionSpec
 from leukfeat.backbones.finetune import Augment, FineTune
 from leukfeat.backbones.spec import BackboneSpec
@@ -16,8 +17,9 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 Switch = Annotated[bool, Field(strict=True)]
 SplitKind = Literal[
-    "grouped", "official", "holdout", "fixed-test", "reserved", "per-image", "per-image-holdout", "file"
+    "grouped", "subject", "official", "holdout", "fixed-test", "reserved", "per-image", "per-image-holdout", "file"
 ]
+SPLIT_KINDS: tuple[str, ...] = get_args(SplitKind)
 
 
 class Section(BaseModel):
@@ -71,6 +73,31 @@ class DataSection(Section):
         return self
 
 
+class SiteSection(DataSection):
+    """A data set among several that are trained and tested on in turn."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$")
+    labels: dict[str, str | None] = {}  # what its labels are called at all sites; null leaves images out
+
+    @model_validator(mode="after")
+    def _originals_only(self) -> SiteSection:
+        if self.copies is not None:
+            raise ValueError("copies made before splitting belong to one data set, not to a comparison of sites")
+        return self
+
+
+class CurveSection(Section):
+    """Sizes of the training part, all subjects included, and draws of subjects at each."""
+
+    sizes: Annotated[int, Field(strict=True, ge=2)] = 5
+    seeds: Count = 3
+
+
+def switched_on(value: object) -> object:
+    """``true`` is a section with every default, ``false`` none."""
+    return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
+
+
 def _fractions(value: object) -> object:
     return [float(part) for part in value.split("/")] if isinstance(value, str) else value
 
@@ -96,6 +123,17 @@ class SplitSection(Section):
         if self.validation is not None and self.kind not in ("fixed-test", "reserved"):
             raise ValueError("validation belongs to the kinds fixed-test and reserved; holdout has fractions")
         return self
+
+
+def _known_codes(value: object) -> object:
+    return check_codes(map(str, value if isinstance(value, list | tuple) else [value]))
+
+
+class AuditSection(Section):
+    """What is checked before any work, and which leaks are accepted; every report says so."""
+
+    level: Literal["basic", "full", "none"] = "basic"
+    allow: Annotated[tuple[str, ...], BeforeValidator(_known_codes)] = ()
 
 
 class HeadSection(Section):

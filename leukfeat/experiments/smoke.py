@@ -54,11 +54,12 @@ def smoke_of(recipe: Recipe, out: Path) -> Recipe:
     Recipe
         Its name ends in ``-smoke``.
     """
-    copies = recipe.data.copies
+    copies = None if recipe.data is None else recipe.data.copies
     return recipe.model_copy(
         update={
             "name": f"{recipe.name}-{SMOKE}",
             "data": DataSection(path=_cells(out, recipe.split), copies=copies and _few(copies, out)),
+            "sites": (),
             "split": _small_split(recipe.split),
             "backbone": tuple(tuple(_small(spec) for spec in entry) for entry in recipe.backbone),
             "features": None,

@@ -41,6 +41,8 @@ class Watcher:
         Progress and reports of extraction.
     folds : callable(name, done, total)
         Progress over the folds of a candidate.
+    auditing : callable(what, done, total)
+        Progress of a full audit.
     """
 
     told: Callable[[str], None] = lambda line: None
@@ -48,13 +50,17 @@ class Watcher:
     rendering: Callable[[int, int], None] | None = None
     forwarding: Forwarding = field(default_factory=Forwarding)
     folds: Callable[[str, int, int], None] = lambda name, done, total: None
+    auditing: Callable[[str, int, int], None] | None = None
 
 
 def open_data(recipe: Recipe, watcher: Watcher, *, rehash: bool = False) -> Manifest:
     """The manifest a recipe's data section means; generated cells are drawn where they are not there yet."""
-    manifest = _drawn(recipe.data.synthetic, watcher) if recipe.data.synthetic else _read(recipe.data, watcher, rehash)
-    if recipe.data.copies is not None:
-        manifest = _copied(manifest, recipe.data.copies, watcher)
+    data = recipe.data
+    if data is None:
+        raise RecipeError("the recipe names sites, which are run as a matrix, and this needs one data set under data:")
+    manifest = _drawn(data.synthetic, watcher) if data.synthetic else _read(data, watcher, rehash)
+    if data.copies is not None:
+        manifest = _copied(manifest, data.copies, watcher)
     for line in manifest.describe():
         watcher.told(line)
     return manifest
@@ -107,6 +113,7 @@ def make_split(manifest: Manifest, split: SplitSection) -> SplitPlan:
         return SplitPlan.from_file(manifest, split.file)
     makers: dict[str, Callable[[], SplitPlan]] = {
         "grouped": lambda: SplitPlan.grouped(manifest, split.folds, split.repeats, split.seed),
+        "subject": lambda: SplitPlan.by_subject(manifest, split.folds, split.repeats, split.seed),
         "per-image": lambda: SplitPlan.per_image(manifest, split.folds, split.repeats, split.seed),
         "holdout": lambda: SplitPlan.holdout(manifest, split.fractions, split.repeats, split.seed),
         "per-image-holdout": lambda: SplitPlan.holdout(

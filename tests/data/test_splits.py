@@ -548,3 +548,33 @@ def test_images_without_a_checksum_are_said_to_be_unchecked(make_manifest: MakeM
     blind = replace(manifest, sha256=("",) * 4)
     assert any("4 labelled images have no checksum" in note for note in SplitPlan.grouped(blind, 2).notes)
     assert not any("checksum" in note for note in SplitPlan.grouped(manifest, 2).notes)
+
+
+def test_a_split_by_subject_keeps_ids_whole_and_says_which_links_cross(make_manifest: MakeManifest) -> None:
+    """It measures what links do, so it may divide them, and must not promise that it does not."""
+    shown = {0: "x", 2: "x"}
+    manifest = make_manifest([(f"S{k}", "ab"[k % 2], shown.get(k, "")) for k in range(12)])
+    plans = [SplitPlan.by_subject(manifest, 2, seed=seed) for seed in range(12)]
+    subject = np.asarray(manifest.subject)
+    for plan in plans:
+        assert not any(np.intersect1d(subject[fold.train], subject[fold.test]).size for fold in plan.folds)
+        crosses = any("stand on both sides" in note for note in plan.notes)
+        assert plan.protection == ("subject" if crosses else "linked-subject")
+    assert {plan.protection for plan in plans} == {"subject", "linked-subject"}
+    crossing = next(plan for plan in plans if plan.protection == "subject")
+    assert any("links that cross: " in note for note in crossing.notes)
+
+
+def test_a_split_by_subject_is_the_grouped_one_where_nothing_links(make_manifest: MakeManifest) -> None:
+    """So that the two can be held against each other: they differ in links and in nothing else."""
+    plain = make_manifest([(f"S{k}", "ab"[k % 2]) for k in range(12) for _ in range(3)])
+    assert SplitPlan.by_subject(plain, 3, 2, 5).digest == SplitPlan.grouped(plain, 3, 2, 5).digest
+
+
+def test_a_split_by_subject_needs_subjects(make_manifest: MakeManifest) -> None:
+    with pytest.raises(SplitError, match="a split by subject needs subjects, and they are unknown"):
+        SplitPlan.by_subject(make_manifest([("unknown", "ab"[k % 2]) for k in range(8)]), 2)
+    spelt = make_manifest([("h1", "a"), ("H1", "a"), ("h2", "a"), ("c1", "b"), ("C2", "b")])
+    for seed in range(5):
+        plan = SplitPlan.by_subject(spelt, 2, seed=seed)
+        assert plan.protection == "linked-subject", "upper and lower case are one subject"
