@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,11 @@ from leukfeat.reports.contents import (
     subject_table,
 )
 from leukfeat.reports.estimates import Estimates, Level, Uncertainty
+from leukfeat.reports.folders import RunFolder
 from leukfeat.reports.inside import Asked, Inside
+from leukfeat.reports.page.material import Material
 from leukfeat.reports.pairs import Pairs
+from leukfeat.reports.sections import Drawing, Section, beside, drawings_of
 from leukfeat.reports.table import Table, markdown_safe, nothing, printable
 from leukfeat.textfiles import write_text
 
@@ -59,6 +62,10 @@ class Comparison:
         The run that the others are tested against; None tests every pair.
     asked : Asked
         What is learned inside training parts: calibration, operating points.
+    folders : mapping of str to RunFolder
+        What stands beside the predictions, by run; of runs that were read from a folder.
+    command : str
+        What made the comparison; empty where nobody typed a command.
     """
 
     runs: tuple[Run, ...]
@@ -66,6 +73,8 @@ class Comparison:
     how: Uncertainty = field(default_factory=Uncertainty)
     reference: str | None = None
     asked: Asked = field(default_factory=Asked)
+    folders: Mapping[str, RunFolder] = field(default_factory=dict)
+    command: str = ""
 
     @cached_property
     def by_cell(self) -> Estimates:
@@ -199,43 +208,48 @@ class Comparison:
         }
 
     @cached_property
-    def figures(self) -> dict[str, str]:
-        """Every figure of the report as SVG, by name."""
-        from leukfeat.reports.figures import draw
+    def sections(self) -> tuple[Section, ...]:
+        """The report, in order."""
+        from leukfeat.reports.page.order import sections_of
 
-        return draw(self.runs, self.notes)
+        return sections_of(self._material)
+
+    @property
+    def figures(self) -> dict[str, Drawing]:
+        """Every figure of the report, by name."""
+        return {drawing.name: drawing for drawing in drawings_of(self.sections)}
+
+    @cached_property
+    def _material(self) -> Material:
+        told = (self.runs, self.main, self.notes, self.tables, self.by_cell, self.pairs, self.inside, self.no_subjects)
+        return Material(*told, folders=self.folders, command=self.command)
 
     def to_csv(self, folder: Path | str) -> list[Path]:
         """Write every table as CSV into a folder, each row of a run with the notes of that run; returns the files."""
-        notes = {run.name: "; ".join((*caveats(run), *self._differences)) for run in self.runs}
-        written = []
-        for name, table in self.tables.items():
-            of_runs = table.columns[0].title == "run"
-            beside = [notes[str(row[0])] for row in table.rows] if of_runs else None
-            if table.rows:
-                written.append(table.to_csv(Path(folder) / f"{name}.csv", beside))
-        return written
+        tables = {name: table for name, table in self.tables.items() if table.rows}
+        return [table.to_csv(Path(folder) / f"{name}.csv", beside(table, self._said)) for name, table in tables.items()]
+
+    @cached_property
+    def _said(self) -> dict[str, str]:
+        return {run.name: "; ".join((*caveats(run), *self._differences)) for run in self.runs}
 
     def to_html(self, path: Path | str) -> Path:
         """Write the report as one self-contained page."""
         from leukfeat.reports.html import render
+        from leukfeat.reports.page.order import head_of
 
         with write_text(path) as stream:
-            stream.write(
-                render(self.runs, self.notes, self.tables, self.figures, main=self.main, no_subjects=self.no_subjects)
-            )
+            stream.write(render(head_of(self._material), self.sections))
         return Path(path)
 
     def save(self, folder: Path | str) -> list[Path]:
-        """Write ``report.html``, ``report.md``, the tables as CSV and the figures as SVG; returns the files."""
+        """Write ``report.html``, ``report.md``, tables as CSV, figures as SVG, PDF and CSV; returns the files."""
         folder = Path(folder)
-        written = [self.to_html(folder / "report.html")]
-        texts = {"report.md": self.to_markdown()} | {f"{name}.svg": svg for name, svg in self.figures.items()}
-        for name, text in texts.items():
-            with write_text(folder / name) as stream:
-                stream.write(text)
-            written.append(folder / name)
-        return [*written, *self.to_csv(folder)]
+        written = [self.to_html(folder / "report.html"), folder / "report.md"]
+        with write_text(written[-1]) as stream:
+            stream.write(self.to_markdown())
+        drawn = [file for drawing in self.figures.values() for file in drawing.save(folder, self._said)]
+        return [*written, *drawn, *self.to_csv(folder)]
 
     def lines(self, width: int = 100) -> list[str]:
         """The comparison for a terminal: the notes, then the main metrics of cells and of subjects."""
@@ -276,6 +290,8 @@ def compare(
     how: Uncertainty | None = None,
     reference: str | None = None,
     asked: Asked | None = None,
+    paths: Sequence[Path] = (),
+    command: str = "",
 ) -> Comparison:
     """Put runs side by side, best first.
 
@@ -293,6 +309,10 @@ def compare(
         The run that the others are tested against; every pair by default.
     asked : Asked or None
         Calibration and operating points to learn inside; temperature and a sensitivity of 0.95 by default.
+    paths : sequence of Path
+        Where the runs were read from, in their order: what else their folders hold goes into the report.
+    command : str
+        What made the comparison, for the report.
 
     Returns
     -------
@@ -319,4 +339,7 @@ def compare(
 
     if reference is not None and reference not in scores:
         raise ComparisonError(f"reference {reference!r} is not among the runs: {', '.join(scores)}")
-    return Comparison(tuple(sorted(aligned, key=place)), main, how or Uncertainty(), reference, asked or Asked())
+    ordered = tuple(sorted(aligned, key=place))
+    read = {run.name: RunFolder.read(path) for run, path in zip(aligned, paths, strict=False) if Path(path).is_dir()}
+    folders = {run.name: read[run.name] for run in ordered if run.name in read}
+    return Comparison(ordered, main, how or Uncertainty(), reference, asked or Asked(), folders, command)

@@ -3,85 +3,55 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from leukfeat.evaluation.caveats import caveats
-from leukfeat.evaluation.metrics import METRICS, Score
-from leukfeat.evaluation.runs import Run
-from leukfeat.reports.contents import Note, cohort_facts, flat, parameters
-from leukfeat.reports.table import Cell, Estimate, Table
+from leukfeat.evaluation.metrics import Score
+from leukfeat.reports.contents import Note
+from leukfeat.reports.sections import Section
+from leukfeat.reports.table import Cell, Column, Estimate, printable
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-_COMMAND = "command"  # where a run's environment keeps the words it was started with
-_CAPTIONS: Mapping[str, tuple[str, str]] = {
-    "roc": ("ROC curves over cells", "Out-of-fold predictions of all folds together; the legend gives the area."),
-    "confusion": ("Confusion matrices over cells", "Counts, and the share of the true class (also as shade)."),
-    "subject-accuracy": (
-        "Accuracy by subject",
-        "A row is a subject, a dot is a run; the bar spans the runs. The worst subjects stand first.",
-    ),
-}
+_POINTS_TO_PIXELS = 96 / 72
 
 
-def render(
-    runs: Sequence[Run],
-    notes: Iterable[Note],
-    tables: Mapping[str, Table],
-    figures: Mapping[str, str],
-    *,
-    main: str,
-    no_subjects: str = "",
-) -> str:
+@dataclass(frozen=True)
+class Head:
+    """What stands above all sections.
+
+    Attributes
+    ----------
+    title : str
+        Of the page.
+    lead : tuple of str
+        Paragraphs.
+    notes : tuple of Note
+        What must be known before any number.
+    """
+
+    title: str
+    lead: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def render(head: Head, sections: Sequence[Section]) -> str:
     """The page, as text.
 
     Every name is escaped; figures are embedded as images, so nothing in them can act on the page.
 
     Parameters
     ----------
-    runs : sequence of Run
-        Aligned, in the order of the page.
-    notes : iterable of Note
-        What stands above all numbers.
-    tables, figures : mapping
-        By name; figures as SVG.
-    main : str
-        The metric that orders the runs.
-    no_subjects : str
-        Why there is no subject level; empty where there is one.
+    head : Head
+        Above all sections.
+    sections : sequence of Section
+        In the order of the page.
     """
-    environments = [flat({name: value for name, value in run.environment.items() if name != _COMMAND}) for run in runs]
-    shared = environments[0] if all(facts == environments[0] for facts in environments) else {}
-    return _template().render(
-        runs=runs,
-        notes=list(notes),
-        facts=cohort_facts(runs),
-        tables=tables,
-        no_subjects=no_subjects,
-        figures=[
-            {"name": name, "title": _CAPTIONS[name][0], "caption": _CAPTIONS[name][1], "data": _data_uri(svg)}
-            for name, svg in figures.items()
-        ],
-        main=METRICS[main].title_for(len(runs[0].predictions.classes)),
-        environment=shared,
-        details=[
-            _details(run, {} if shared else environment) for run, environment in zip(runs, environments, strict=True)
-        ],
-    )
-
-
-def _details(run: Run, environment: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "name": run.name,
-        "notes": caveats(run),
-        "candidate": flat(run.candidate),
-        "parameters": parameters(run),
-        "environment": environment,
-        "command": run.environment.get(_COMMAND, ""),
-    }
+    return _template().render(head=head, sections=sections)
 
 
 @cache
@@ -95,7 +65,15 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["sort_key"] = _sort_key
+    environment.filters |= {
+        "sort_key": _sort_key,
+        "value": _value,
+        "svg_uri": lambda svg: _data_uri(svg.encode(), "svg+xml"),
+        "png_uri": lambda png: _data_uri(png, "png"),
+        "pixels": _pixels,
+        "anchor_words": _anchor_words,
+        "printable": printable,
+    }
     return environment.get_template("report.html.j2")
 
 
@@ -108,5 +86,21 @@ def _sort_key(cell: Cell) -> str:
     return "" if cell is None else str(cell)
 
 
-def _data_uri(svg: str) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+def _value(cell: Cell, column: Column) -> str:
+    """A cell without its interval, which stands below it."""
+    return column.text(cell.score if isinstance(cell, Estimate) else cell)
+
+
+def _anchor_words(place: str) -> str:
+    """A place of the page in words."""
+    return place.removeprefix("#").removeprefix("figure-").replace("-", " ")
+
+
+def _pixels(svg: str) -> int:
+    """The width that a drawing was made for, in CSS pixels."""
+    found = re.search(r'<svg[^>]*?\swidth="([\d.]+)pt"', svg)
+    return round(float(found[1]) * _POINTS_TO_PIXELS) if found else 640
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

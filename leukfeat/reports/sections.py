@@ -1,10 +1,15 @@
-"""What a report is made of: sections with words, tables and drawings."""
+"""What a report is made of: sections with words, tables, drawings and pictures, in an order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 
+from leukfeat.reports.checklists import Checklist
 from leukfeat.reports.table import Table
+from leukfeat.textfiles import whole_file, write_text
 
 
 @dataclass(frozen=True)
@@ -14,23 +19,61 @@ class Drawing:
     Attributes
     ----------
     name : str
-        Of its files: ``<name>.svg``, ``<name>.pdf`` and ``<name>-data.csv``.
+        Of its files: ``<name>.svg``, ``<name>.pdf`` and ``<name>-data.csv``; its anchor is ``figure-<name>``.
     title, caption : str
         Above and below it.
     svg : str
         Whose text stays text.
-    pdf : bytes
-        The same for print.
     table : Table
         Its numbers.
+    make_pdf : callable
+        Writes the same for print; called when it is asked for.
     """
 
     name: str
     title: str
     caption: str
     svg: str
-    pdf: bytes
     table: Table
+    make_pdf: Callable[[], bytes] = field(repr=False, compare=False)
+
+    @cached_property
+    def pdf(self) -> bytes:
+        """The figure as PDF."""
+        return self.make_pdf()
+
+    def save(self, folder: Path | str, notes: Mapping[str, str] | None = None) -> list[Path]:
+        """Write the SVG, the PDF and the numbers, each row of a run with the notes of that run; returns the files."""
+        svg, pdf = (Path(folder) / f"{self.name}.{kind}" for kind in ("svg", "pdf"))
+        with write_text(svg) as stream:
+            stream.write(self.svg)
+        with whole_file(pdf) as temporary:
+            temporary.write_bytes(self.pdf)
+        return [svg, pdf, self.table.to_csv(Path(folder) / f"{self.name}-data.csv", beside(self.table, notes or {}))]
+
+
+def beside(table: Table, notes: Mapping[str, str]) -> list[str] | None:
+    """What must be said beside each row of a table of runs; None where rows are of something else."""
+    if table.columns[0].title != "run" or not notes:
+        return None
+    return [notes.get(str(row[0]), "") for row in table.rows]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that was made elsewhere and is shown as it is.
+
+    Attributes
+    ----------
+    title, caption : str
+        Above and below it; the title is what a reader hears who does not see it.
+    png : bytes
+        The file.
+    """
+
+    title: str
+    caption: str
+    png: bytes
 
 
 @dataclass(frozen=True)
@@ -45,14 +88,56 @@ class Section:
         Its heading.
     words : tuple of str
         Paragraphs before everything else.
+    points : tuple of str
+        A list below them.
+    facts : tuple of (str, str)
+        Names and values.
+    commands : tuple of str
+        To be typed.
     tables : tuple of Table
         Shown as they are.
     drawings : tuple of Drawing
         Shown after the tables.
+    pictures : tuple of Picture
+        After the drawings.
+    checklists : tuple of Checklist
+        After the pictures.
+    parts : tuple of Section
+        Parts of this one, at the end.
+    folded : bool
+        Of a part: only its title is seen until a reader opens it.
     """
 
     name: str
     title: str
     words: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    commands: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     drawings: tuple[Drawing, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    checklists: tuple[Checklist, ...] = ()
+    parts: tuple[Section, ...] = ()
+    folded: bool = False
+
+
+def all_of(sections: Iterable[Section]) -> Iterator[Section]:
+    """Sections and their parts, in the order of the page."""
+    for section in sections:
+        yield section
+        yield from all_of(section.parts)
+
+
+def drawings_of(sections: Iterable[Section]) -> tuple[Drawing, ...]:
+    """Every drawing, in the order of the page."""
+    return tuple(drawing for section in all_of(sections) for drawing in section.drawings)
+
+
+def anchors(sections: Iterable[Section]) -> frozenset[str]:
+    """Every place of a page that a link can lead to, as ``"#name"``."""
+    everything = tuple(all_of(sections))
+    return frozenset(
+        {f"#{section.name}" for section in everything}
+        | {f"#figure-{drawing.name}" for section in everything for drawing in section.drawings}
+    )

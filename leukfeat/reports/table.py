@@ -75,7 +75,10 @@ class Column:
         if not isinstance(cell, Estimate) or not cell.score.defined:
             return ""
         interval = cell.interval
-        return f"{interval.low:{self.form}}–{interval.high:{self.form}}" if interval.defined else _NOTHING
+        if not interval.defined:
+            return _NOTHING
+        low, high = f"{interval.low:{self.form}}", f"{interval.high:{self.form}}"
+        return f"{low} to {high}" if "-" in low or "+" in low else f"{low}–{high}"  # a dash beside a sign is misread
 
 
 @dataclass(frozen=True)
@@ -239,12 +242,11 @@ def _shortened(span: str) -> str:
 
     Examples
     --------
-    >>> _shortened("0.912–1.000"), _shortened("-0.020–0.310")
+    >>> _shortened("0.912–1.000"), _shortened("-0.020 to 0.310")
     ('.912–1.000', '-.020–.310')
     """
-    return "–".join(
-        end.replace("0.", ".", 1) if end.removeprefix("-").startswith("0.") else end for end in span.split("–")
-    )
+    ends = span.replace(" to ", "–").split("–")
+    return "–".join(end.replace("0.", ".", 1) if end.lstrip("+-").startswith("0.") else end for end in ends)
 
 
 def _exact(cell: Cell, has_interval: bool) -> list[str]:

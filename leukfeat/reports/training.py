@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from leukfeat.data.listing import read_table
 from leukfeat.errors import RunError, UnknownNameError
 from leukfeat.reports.contents import Note
-from leukfeat.reports.figures import _COLOURS, _GREY, _MISSING_GLYPH, _STYLE, _svg
+from leukfeat.reports.drawing import COLOURS, GREY, styled, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +18,8 @@ METRIC_CURVES = ("accuracy", "balanced_accuracy", "auroc")
 """What can stand below the loss."""
 
 _LINES: Mapping[str, tuple[str, str, str]] = {
-    "train": (_COLOURS[0], "--", "training (as shown: augmented)"),
-    "validation": (_COLOURS[1], "-", "validation"),
+    "train": (COLOURS[0], "--", "training (as shown: augmented)"),
+    "validation": (COLOURS[1], "-", "validation"),
 }
 
 
@@ -51,7 +50,6 @@ def draw_training(file: Path | str, metric: str | None = None, notes: Sequence[N
     UnknownNameError
         No such curve.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -69,23 +67,22 @@ def draw_training(file: Path | str, metric: str | None = None, notes: Sequence[N
         }  # name -> part -> epochs and values
     except (KeyError, ValueError, StopIteration) as error:
         raise RunError(f"{file}: is no training history ({error}); give the CSV that a training writes") from error
-    with rc_context(dict(_STYLE)), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _MISSING_GLYPH, UserWarning)
+    with styled():
         figure = Figure(figsize=(6.4, 6.2), layout="constrained")
         panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
         for panel, (name, parts) in zip(panels, curves.items(), strict=False):
             _draw(panel, name, parts, kept)
-        panels[2].plot(epochs, rates, color=_COLOURS[2], marker="." if len(epochs) < 40 else "")
+        panels[2].plot(epochs, rates, color=COLOURS[2], marker="." if len(epochs) < 40 else "")
         panels[2].set_ylabel("learning rate")
         panels[2].set_ylim(bottom=0)
         panels[2].set_xlabel("epoch")
         panels[2].xaxis.set_major_locator(MaxNLocator(integer=True))
         for panel in panels:
-            panel.axvline(kept, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
+            panel.axvline(kept, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
         panels[0].legend(loc="upper right")
         chosen_by = watched.replace("_", " ")
         panels[0].set_title(f"epoch {kept} of {len(epochs)} is kept (chosen by {chosen_by})", loc="left")
-        return _svg(figure, notes)
+        return svg_of(figure, notes)
 
 
 def _points(rows: Sequence[Mapping[str, str]], column: str) -> tuple[list[int], list[float]]:

@@ -12,7 +12,7 @@ from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.runs import Run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two() -> Callable[..., Run]:
     """A run on 12 subjects of two classes, 4 cells each, 3 grouped folds; ``gap`` is how well it tells them."""
 
@@ -65,7 +65,7 @@ def two() -> Callable[..., Run]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def four() -> Run:
     """A per-image run on 40 cells of four classes without subjects."""
     rng = np.random.default_rng(0)

@@ -87,7 +87,7 @@ def test_the_words_stay_on_every_file(four, words, tmp_path):
         assert list(rows[0])[-1] == "notes"
         assert all(words in row["notes"].split("; ") for row in rows), name
     figures = [path for path in written if path.suffix == ".svg"]
-    assert len(figures) == 2
+    assert {path.stem for path in figures} == {"flow", "roc", "precision-recall", "reliability", "confusion"}
     for path in figures:
         texts = [node.text or "" for node in ElementTree.parse(path).iter() if node.tag.endswith("}text")]
         assert words in " ".join(texts), path.name
@@ -102,7 +102,7 @@ def test_rows_and_figures_carry_the_words_of_their_own_runs(two, tmp_path):
             "a": "",
             "b": "what these weights were trained on is unknown",
         }
-    assert "is unknown (b)" in " ".join(ElementTree.fromstring(comparison.figures["roc"]).itertext())
+    assert "is unknown (b)" in " ".join(ElementTree.fromstring(comparison.figures["roc"].svg).itertext())
 
 
 def test_a_report_does_not_take_the_place_of_a_manifest(two, tmp_path):
@@ -182,8 +182,11 @@ def test_without_subjects_there_is_no_subject_level_and_it_says_why(four):
 def test_save_writes_what_it_says(two, tmp_path):
     written = compare([two("a"), two("b", gap=2.0)]).save(tmp_path / "report")
     assert {path.name for path in written} == {path.name for path in (tmp_path / "report").iterdir()}
+    figures = ("flow", "differences", "roc", "precision-recall", "reliability", "decision", "confusion")
+    figures = (*figures, "subject-accuracy")
     assert {path.name for path in written} == {
-        *("report.html", "report.md", "roc.svg", "confusion.svg", "subject-accuracy.svg"),
+        *("report.html", "report.md"),
+        *(f"{name}{end}" for name in figures for end in (".svg", ".pdf", "-data.csv")),
         *("cohort.csv", "by-cell.csv", "by-subject.csv", "folds.csv", "per-subject.csv", "confusion.csv", "cost.csv"),
         *("pairs.csv", "other-tests.csv", "equivalence.csv", "calibration.csv"),
     }
@@ -231,14 +234,16 @@ def test_the_page_needs_nothing_but_itself(two, tmp_path):
     for tag, attributes in _Page(text).tags:
         assert tag not in {"link", "iframe", "object", "embed"}
         for name in ("src", "href"):
-            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+            assert (attributes.get(name) or "data:").startswith(("data:", "#")), (tag, attributes)
     assert not re.search(r"url\(|@import", text)
 
 
 def test_figures_keep_their_text_as_text(two):
     figures = compare([two("price $5 and $6"), two("b", gap=2.0)]).figures
     for name in ("roc", "confusion", "subject-accuracy"):
-        texts = [node.text or "" for node in ElementTree.fromstring(figures[name]).iter() if node.tag.endswith("}text")]
+        texts = [
+            node.text or "" for node in ElementTree.fromstring(figures[name].svg).iter() if node.tag.endswith("}text")
+        ]
         assert any("price $5" in text for text in texts), name
 
 

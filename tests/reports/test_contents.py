@@ -7,7 +7,7 @@ import pytest
 
 from leukfeat.evaluation.subjects import subject_accuracy
 from leukfeat.reports.contents import subject_rows, subject_table
-from leukfeat.reports.figures import draw_subjects
+from leukfeat.reports.figures.subjects import draw_subjects
 
 
 def test_the_table_and_the_figure_show_the_same_subjects(two):
@@ -19,7 +19,7 @@ def test_the_table_and_the_figure_show_the_same_subjects(two):
         assert row.mean == pytest.approx(np.mean(row.accuracies))
     assert [row.mean for row in rows] == sorted(row.mean for row in rows), "the worst first"
     assert [line[0] for line in subject_table(runs).rows] == [row.subject for row in rows]
-    drawn = [dots.get_offsets()[:, 0].tolist() for dots in draw_subjects(runs).axes[0].collections]
+    drawn = [dots.get_offsets()[:, 0].tolist() for dots in draw_subjects(["a", "b"], rows).axes[0].collections]
     by_class = sorted(rows, key=lambda row: row.true_class)  # stable: the worst of a class first
     assert drawn == [[row.accuracies[number] for row in by_class] for number in range(2)]
 

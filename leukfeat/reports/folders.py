@@ -1,0 +1,155 @@
+"""What stands beside the predictions in a run folder and belongs into a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from leukfeat.audit.measurements import Measurements
+from leukfeat.errors import LeukfeatError
+from leukfeat.evaluation.leakage_meter import LeakageMeter
+from leukfeat.evaluation.learning_curve import LearningCurve
+from leukfeat.evaluation.runs import INNER_CSV, PREDICTIONS_CSV, RECIPE_YAML, RUN_JSON
+from leukfeat.evaluation.site_matrix import SiteMatrix
+from leukfeat.evaluation.studies import Study
+
+CARD = "model/MODEL_CARD.md"
+EXPLANATIONS = "explanations"
+MEASUREMENTS = "measurements.csv"
+
+FILES = (RECIPE_YAML, RUN_JSON, PREDICTIONS_CSV, INNER_CSV, "split.csv", "trials.csv", "model/bundle.json", CARD)
+"""Files that a checklist may point to."""
+
+AnyStudy = TypeVar("AnyStudy", bound=Study)
+
+
+@dataclass(frozen=True, eq=False)
+class RunFolder:
+    """The optional content of a run folder.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    files : tuple of str
+        Those of :data:`FILES` that are there.
+    paper, reported : mapping
+        What the recipe says of a paper, and the numbers it reports; empty where it is of none.
+    unstated : tuple of str
+        What the paper does not say, and what was taken instead.
+    card : str
+        The model card, Markdown; empty where there is none.
+    areas : mapping of str to float
+        Foreground of each sample in square pixels; empty where nobody measured.
+    explanations : mapping
+        What ``leukfeat explain`` recorded in ``explanations/``; empty where there is none.
+    learning_curve, leakage_meter, site_matrix : Study or None
+        Studies of this run.
+    problems : tuple of str
+        Files that are there and cannot be read.
+    """
+
+    path: Path
+    files: tuple[str, ...] = ()
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    reported: Mapping[str, float] = field(default_factory=dict)
+    unstated: tuple[str, ...] = ()
+    card: str = ""
+    areas: Mapping[str, float] = field(default_factory=dict)
+    explanations: Mapping[str, Any] = field(default_factory=dict)
+    learning_curve: LearningCurve | None = None
+    leakage_meter: LeakageMeter | None = None
+    site_matrix: SiteMatrix | None = None
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path | str) -> RunFolder:
+        """Whatever is there; a file that cannot be read is a problem to be told, and stops nothing."""
+        path = Path(path)
+        reading = _Reading(path)
+        recipe = reading.recipe()
+        return cls(
+            path=path,
+            files=tuple(name for name in FILES if (path / name).is_file()),
+            paper=_mapping(recipe.get("paper")),
+            reported={name: value for name, value in _mapping(recipe.get("reported")).items() if _number(value)},
+            unstated=tuple(map(str, recipe.get("unstated") or ())),
+            card=reading.text(CARD),
+            areas=reading.areas(),
+            explanations=reading.explanations(),
+            learning_curve=reading.study(LearningCurve),
+            leakage_meter=reading.study(LeakageMeter),
+            site_matrix=reading.study(SiteMatrix),
+            problems=tuple(reading.problems),
+        )
+
+    def picture(self, kind: str) -> bytes:
+        """A sheet of explanations, ``"random"`` or ``"worst"``; empty where there is none."""
+        file = self.path / EXPLANATIONS / f"{kind}.png"
+        return file.read_bytes() if self.explanations and file.is_file() else b""
+
+
+class _Reading:
+    """Reads optional files and remembers what went wrong.
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        file = self.path / name
+        try:
+            return file.read_text(encoding="utf-8") if file.is_file() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            self.problems.append(f"{file}: cannot be read: {error}")
+            return ""
+
+    def recipe(self) -> Mapping[str, Any]:
+        import yaml
+
+        try:
+            return _mapping(yaml.safe_load(self.text(RECIPE_YAML)))
+        except yaml.YAMLError as error:
+            self.problems.append(f"{self.path / RECIPE_YAML}: cannot be read: {' '.join(str(error).split())}")
+            return {}
+
+    def explanations(self) -> Mapping[str, Any]:
+        name = f"{EXPLANATIONS}/explanations.json"
+        try:
+            return _mapping(json.loads(self.text(name) or "{}"))
+        except ValueError as error:
+            self.problems.append(f"{self.path / name}: cannot be read: {error}")
+            return {}
+
+    def areas(self) -> Mapping[str, float]:
+        file = self.path / MEASUREMENTS
+        try:
+            return Measurements.load(file).area if file.is_file() else {}
+        except (LeukfeatError, OSError) as error:
+            self.problems.append(str(error))
+            return {}
+
+    def study(self, kind: type[AnyStudy]) -> AnyStudy | None:
+        file = self.path / kind.file_name
+        try:
+            return kind.load(file) if file.is_file() else None
+        except LeukfeatError as error:
+            self.problems.append(str(error))
+            return None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,82 @@
+"""Probabilities and what is done with them: calibration, decisions, operating points."""
+
+from __future__ import annotations
+
+from leukfeat.evaluation.calibration import Calibrated
+from leukfeat.evaluation.decision import decision_curve
+from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.reliability import N_BINS, Of, Reliability, reliability
+from leukfeat.reports.figures.curves import decision_drawing
+from leukfeat.reports.figures.reliability import PANELS, reliability_drawing
+from leukfeat.reports.page.material import Material
+from leukfeat.reports.sections import Section
+
+
+def calibration(material: Material) -> Section | None:
+    """Reliability diagrams before and after, and every statistic."""
+    diagrams: dict[str, dict[str, Reliability]] = {}
+    for run in material.runs:
+        after = material.inside.calibrations[run.name]
+        found = {"before": _diagram(material, run.predictions)}
+        if isinstance(after, Calibrated):
+            found["after"] = _diagram(material, after.predictions)
+        defined = {kind: one for kind, one in found.items() if not one.reason}
+        if "before" in defined:
+            diagrams[run.name] = defined
+    table = material.tables.get("calibration")
+    if not diagrams or table is None:
+        return None
+    one = next(iter(diagrams.values()))["before"]
+    left_out = f" The best {PANELS} of {len(diagrams)} runs." if len(diagrams) > PANELS else ""
+    method = material.inside.asked.calibration
+    about = f"{one.title}. Bars: 95 % intervals over {material.units}. Below: cells in each bin.{left_out}"
+    drawing = reliability_drawing(diagrams, method, about, material.notes)
+    return Section("reliability", "Calibration", tables=(table,), drawings=(drawing,))
+
+
+def _diagram(material: Material, predictions: Predictions) -> Reliability:
+    of: Of = "positive" if material.positive else "top-label"
+    return reliability(predictions, of=of, n_bins=N_BINS, draws=material.by_cell.draws)
+
+
+def decisions(material: Material) -> Section | None:
+    """Is acting on the model better than acting on all or on nobody?"""
+    if material.positive is None:
+        return None
+    curves = {}
+    for run in material.runs:
+        after = material.inside.calibrations[run.name]
+        rows = after.predictions if isinstance(after, Calibrated) else run.predictions
+        curve = decision_curve(rows, draws=material.by_cell.draws, level=material.by_cell.how.level)
+        if not curve.reason:
+            curves[run.name] = curve
+    if not curves:
+        return None
+    words = tuple(f"{name}: {_useful(curve.useful)}." for name, curve in curves.items())
+    shares = {f"{curve.prevalence:.0%}" for curve in curves.values()}
+    calibrated = all(isinstance(one, Calibrated) for one in material.inside.calibrations.values())
+    of = f"probabilities after {material.inside.asked.calibration}" if calibrated else "probabilities as predicted"
+    about = (
+        f"Net benefit is hits less false alarms weighted by the odds of the threshold (Vickers and Elkin 2006); {of},"
+        f" where {', '.join(sorted(shares))} of cells are {material.positive}."
+        f" Bands: pointwise {material.by_cell.how.percent} of the resamples of {material.units}."
+    )
+    drawing = decision_drawing(curves, about, material.positive, material.notes)
+    return Section("decision", drawing.title, points=words, drawings=(drawing,))
+
+
+def _useful(ranges: tuple[tuple[float, float], ...]) -> str:
+    if not ranges:
+        return "at no threshold better than acting on all cells and on none"
+    told = " and ".join(f"{low:.2f} to {high:.2f}" if high > low else f"{low:.2f}" for low, high in ranges)
+    return f"better than acting on all cells and on none at thresholds {told}"
+
+
+def operating(material: Material) -> Section | None:
+    """What the chosen thresholds reach outside, or why there are none."""
+    names = ("operating-points", "predictive-values")
+    tables = tuple(material.tables[name] for name in names if name in material.tables)
+    if not tables:
+        return None
+    reached = any(table.rows for table in tables)
+    return Section("operating" if reached else "no-operating-point", "Operating points", tables=tables)

@@ -1,0 +1,98 @@
+"""The main numbers: every metric with its interval, differences, and curves."""
+
+from __future__ import annotations
+
+from leukfeat.evaluation.bands import Band, Kind, band
+from leukfeat.evaluation.metrics import confusion as confusion_of
+from leukfeat.reports.figures.confusion import confusion_drawing
+from leukfeat.reports.figures.curves import BANDS_SHOWN, precision_recall_drawing, roc_drawing
+from leukfeat.reports.figures.differences import forest_drawing
+from leukfeat.reports.page.material import Material
+from leukfeat.reports.sections import Drawing, Section
+
+
+def by_cell(material: Material) -> Section:
+    """Runs × metrics over cells."""
+    table = material.tables["by-cell"]
+    return Section("by-cell", table.title, tables=(table,))
+
+
+def by_subject(material: Material) -> Section:
+    """Runs × metrics over subjects, or why there are none."""
+    table = material.tables["by-subject"]
+    if material.no_subjects:
+        return Section("by-subject", "By subject", (f"None: {material.no_subjects}.",))
+    return Section("by-subject", table.title, ("A subject's probability is the mean over its cells.",), tables=(table,))
+
+
+def folds(material: Material) -> Section:
+    """How far results depend on who was tested, and on seeds."""
+    told = (
+        "Folds hold different subjects, so the spread says how much a result depends on who was tested. It is no"
+        " confidence interval.",
+    )
+    tables = tuple(material.tables[name] for name in ("folds", "spread") if name in material.tables)
+    return Section("folds", tables[0].title, told, tables=tables)
+
+
+def differences(material: Material) -> Section | None:
+    """Tested pairs: sentences, a forest plot, the table, and other tests folded away."""
+    pairs = material.pairs
+    if not pairs.pairs:
+        return None
+    table = material.tables["pairs"]
+    title = material.main_title
+    about = f"{pairs.test}; {pairs.family}. Coloured where the adjusted p is below 0.05."
+    defined = any(pair.difference.estimate.defined for pair in pairs.pairs)
+    drawing = (forest_drawing(pairs.pairs, title, table, about, material.notes),) if defined else ()
+    names = (("other-tests", "Other tests of the same pairs"), ("equivalence", "Practical equivalence"))
+    parts = tuple(
+        Section(name, heading, tables=(material.tables[name],), folded=True)
+        for name, heading in names
+        if name in material.tables and material.tables[name].rows
+    )
+    return Section("differences", table.title, pairs.sentences, tables=(table,), drawings=drawing, parts=parts)
+
+
+def curves(material: Material) -> Section:
+    """ROC and precision-recall curves with bands."""
+    drawings: list[Drawing] = []
+    for kind, metric, draw in (
+        ("roc", "auroc", roc_drawing),
+        ("precision-recall", "auprc", precision_recall_drawing),
+    ):
+        found = _bands(material, kind)  # type: ignore[arg-type]
+        labels = {name: str(material.by_cell.estimate(name, metric).score) for name in found}
+        defined = {name: one for name, one in found.items() if not one.reason}
+        if defined or kind == "roc":
+            drawings.append(draw(found, labels, _about(material, found), _curve_class(material), material.notes))
+    return Section("curves", "ROC and precision-recall curves", drawings=tuple(drawings))
+
+
+def _bands(material: Material, kind: Kind) -> dict[str, Band]:
+    return {
+        run.name: band(run.predictions, kind, material.by_cell.draws, level=material.by_cell.how.level)
+        for run in material.runs
+    }
+
+
+def _about(material: Material, bands: dict[str, Band]) -> str:
+    told = "Out-of-fold predictions of all folds together."
+    if not any(len(one.low) for one in bands.values()):
+        return told
+    whose = f" of the best {BANDS_SHOWN}" if len(bands) > BANDS_SHOWN else ""
+    return f"{told} Bands{whose}: pointwise {material.by_cell.how.percent} of the resamples of {material.units}."
+
+
+def _curve_class(material: Material) -> str | None:
+    """The class that a curve of two classes is for."""
+    classes = material.predictions.classes
+    return material.positive or (classes[1] if len(classes) == 2 else None)
+
+
+def confusion(material: Material) -> Section:
+    """What was taken for what."""
+    counts = {run.name: confusion_of(run.predictions) for run in material.runs}
+    table = material.tables["confusion"]
+    drawing = confusion_drawing(counts, material.predictions.classes, table, material.notes)
+    return Section("confusion", drawing.title, drawings=(drawing,))
