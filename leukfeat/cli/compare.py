@@ -101,7 +101,8 @@ def compare(
         command=typed(context),
     )
     written = comparison.save(output)
-    print_comparison(comparison, written, studies, as_json=as_json)
+    asked_for = (("operating-points", at), ("predictive-values", prevalence))
+    print_comparison(comparison, written, studies, as_json=as_json, tables=[name for name, was in asked_for if was])
 
 
 def _studies_of(paths: Sequence[Path], metric: str, *, leakage: bool, curve: bool, quiet: bool) -> list[Study]:
@@ -142,8 +143,9 @@ def print_comparison(
     *,
     as_json: bool,
     folders: Sequence[Path] = (),
+    tables: Sequence[str] = (),
 ) -> None:
-    """Print a comparison, and what was written of it."""
+    """Print a comparison, some more of its tables, and what was written of it."""
     if as_json:
         paths = {"folders": folders, "written": written}
         told = {name: [str(path) for path in found] for name, found in paths.items()}
@@ -151,6 +153,9 @@ def print_comparison(
         return
     for line in comparison.lines():
         say(line)
+    for table in (comparison.tables[name] for name in tables if name in comparison.tables):
+        for line in ["", table.title, *table.to_lines()]:
+            say(line)
     if studies:
         from leukfeat.reports.studies import study_lines
 

@@ -142,7 +142,7 @@ def _drawn(scored: Scored, k: int, draws: Draws, rows: NDArray[np.int64], read: 
 
 def _sensitivity_at(hits: Values, alarms: Values, grid: Values) -> Values:
     """Share of hits at each share of alarms; counts (r + 1,) begin with 0. At a jump the upper end counts."""
-    return np.interp(grid, alarms / alarms[-1], hits / hits[-1])
+    return np.asarray(np.interp(grid, alarms / alarms[-1], hits / hits[-1]))
 
 
 def _precision_at(hits: Values, alarms: Values, grid: Values) -> Values:

@@ -24,6 +24,7 @@ __all__ = ["At", "OperatingPoint", "Threshold", "Values", "at", "at_prevalence",
 
 Level = Literal["cell", "subject"]
 
+_TINY = 1e-12  # a share that no prevalence asked for comes near
 _CONFIDENCE = 0.95  # of the one-sided bound that a conservative threshold keeps
 
 
@@ -250,25 +251,31 @@ def at_prevalence(decisions: Predictions, prevalence: float, *, draws: Draws | N
         nothing = At(Score.undefined(lacking.reason), Interval.undefined(lacking.reason))
         return {"ppv": nothing, "npv": nothing}
 
-    def left_out(name: str) -> Values:
-        each = resampled(decisions, Draws.leaving_out(clusters), names)
-        return _by_bayes(each, prevalence)[name]
+    nudge = 0.5 / len(decisions)  # of what is counted; near a prevalence of 0 the values themselves crowd at a bound
 
-    estimates = _by_bayes({name: np.array([plain[name].value]) for name in names}, prevalence)
+    def nudged(shares: Mapping[str, Values]) -> dict[str, Values]:
+        return _by_bayes({name: np.clip(each, nudge, 1 - nudge) for name, each in shares.items()}, prevalence)
+
+    def left_out(name: str) -> Values:
+        return nudged(resampled(decisions, Draws.leaving_out(clusters), names))[name]
+
+    fixed = next((f"{name} is the same in every resample" for name in names if np.ptp(values[name]) == 0), "")
+    counted = {name: np.array([plain[name].value]) for name in names}
+    estimates, centres = _by_bayes(counted, prevalence), nudged(counted)
     found = {}
-    for name, each in _by_bayes(values, prevalence).items():
+    for name, each in nudged(values).items():
         value = float(estimates[name][0])
         reason = f"nothing is called {'positive' if name == 'ppv' else 'negative'}"
         estimate = Score.undefined(reason) if math.isnan(value) else Score(value)
         made = Replicates(
-            estimate=estimate,
+            estimate=Score(float(centres[name][0])) if estimate.defined else estimate,
             drawn=each,
             left_out=lambda name=name: left_out(name),  # type: ignore[misc]
             clusters=clusters,
             scale=Scale(0, 1),
-            nudge=0.5 / len(decisions),
+            nudge=_TINY,
         )
-        found[name] = At(estimate, made.interval())
+        found[name] = At(estimate, Interval.undefined(fixed) if fixed and estimate.defined else made.interval())
     return found
 
 

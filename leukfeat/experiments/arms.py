@@ -75,7 +75,8 @@ def sibling(recipe: Recipe, folder: str, name: str, **sections: Any) -> Recipe:
     recipe : Recipe
         Of the candidate.
     folder : str
-        Where the new run is, beside the candidate's own and out of sight of ``runs/*``: only the study compares them.
+        Where the new run is, beside the candidate's own. Its name begins with a point, so that it is out of sight of
+        ``runs/*``: only the study compares them.
     name : str
         Is added to the recipe's name.
     sections

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from leukfeat.audit.findings import Finding
-from leukfeat.audit.leakage import folds_of_predictions, inner_findings, split_findings, as_tested
+from leukfeat.audit.leakage import as_tested, folds_of_predictions, inner_findings, split_findings
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splitfiles import read_folds
 from leukfeat.data.splits import Fold

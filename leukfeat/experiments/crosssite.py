@@ -20,7 +20,7 @@ from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.sections import DataSection, SiteSection, SplitSection
 from leukfeat.experiments.stages import Watcher, open_data
 
-_FOLDER = "sites"
+_FOLDER = ".sites"
 _GROUPING = ("grouped", "subject", "holdout", "reserved")  # splits that need subjects or groups
 
 
@@ -34,7 +34,7 @@ def cross_sites(
     """Train a recipe's candidate on all of each site and test it on all of every other.
 
     The diagonal is the recipe's split inside a site, so that its models learn from fewer images than those of its row.
-    Every cell is an ordinary run under ``sites`` in the folder of runs, on a manifest of the sites concerned that is
+    Every cell is an ordinary run under ``.sites`` in the folder of runs, on a manifest of the sites concerned that is
     kept beside it; the matrix is kept in the first of them.
 
     Parameters

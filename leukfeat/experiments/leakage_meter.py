@@ -15,7 +15,7 @@ from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.sections import SplitKind, SplitSection
 from leukfeat.experiments.stages import Watcher, open_data
 
-_FOLDER = "leakage-meter"
+_FOLDER = ".leakage-meter"
 _DRAWN: tuple[SplitKind, ...] = ("grouped", "subject", "per-image")
 
 
@@ -32,7 +32,7 @@ def leakage_meter_of(
     Parameters
     ----------
     run_folder : Path
-        As leukfeat wrote it. The meter is kept in it, and the runs that it needs in ``leakage-meter`` beside it.
+        As leukfeat wrote it. The meter is kept in it, and the runs that it needs in ``.leakage-meter`` beside it.
     watcher : Watcher or None
         What to tell on the way; of a ``runner`` its own is told.
     metric, resampling, runner

@@ -22,7 +22,7 @@ from leukfeat.experiments.stages import Watcher, make_split, open_data
 N_SIZES, N_SEEDS = 5, 3
 """Sizes of the training part, all subjects included, and draws of each."""
 
-_FOLDER = "learning-curve"
+_FOLDER = ".learning-curve"
 
 
 def learning_curve_of(
@@ -40,7 +40,7 @@ def learning_curve_of(
     Parameters
     ----------
     run_folder : Path
-        As leukfeat wrote it. The curve is kept in it, and the runs that it needs in ``learning-curve`` beside it.
+        As leukfeat wrote it. The curve is kept in it, and the runs that it needs in ``.learning-curve`` beside it.
     watcher : Watcher or None
         What to tell on the way; of a ``runner`` its own is told.
     sizes, seeds, metric, resampling, runner

@@ -16,9 +16,14 @@ from leukfeat.evaluation.metrics import METRICS, score
 from leukfeat.evaluation.ranks import FRIEDMAN, IMAN_DAVENPORT, NEMENYI, Ranking, rank
 from leukfeat.evaluation.runs import Run
 from leukfeat.reports.estimates import Estimates, Uncertainty
+from leukfeat.reports.figures.differences import ranking_drawing
+from leukfeat.reports.html import Head, render
 from leukfeat.reports.pairs import spoken
+from leukfeat.reports.sections import Section, drawings_of
 from leukfeat.reports.table import Cell, Column, Estimate, Table, markdown_safe, nothing, printable
 from leukfeat.textfiles import write_text
+
+_RESEARCH = "Candidates are tested over data sets, never over folds. Research use only; not for diagnosis."
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +105,34 @@ class Grid:
         }
 
     def save(self, folder: Path | str) -> list[Path]:
-        """Write ``grid.md`` and the tables as CSV; returns the files."""
+        """Write ``grid.html``, ``grid.md``, tables as CSV, the diagram as SVG, PDF and CSV; returns the files."""
         folder = Path(folder)
         parts = [f"## {markdown_safe(table.title)}\n\n{table.to_markdown()}" for table in self.tables.values()]
         parts += [markdown_safe(sentence) + "\n" for sentence in self.sentences]
-        with write_text(folder / "grid.md") as stream:
-            stream.write("\n".join(parts))
+        title = f"{len(self.candidates)} candidates on {len(self.data_sets)} data sets"
+        pages = {"grid.html": render(Head(title, (_RESEARCH,)), self.sections), "grid.md": "\n".join(parts)}
+        for name, text in pages.items():
+            with write_text(folder / name) as stream:
+                stream.write(text)
         tables = {name: table for name, table in self.tables.items() if table.rows}
-        return [folder / "grid.md", *(table.to_csv(folder / f"{name}.csv") for name, table in tables.items())]
+        return [
+            *(folder / name for name in pages),
+            *(file for drawing in drawings_of(self.sections) for file in drawing.save(folder)),
+            *(table.to_csv(folder / f"{name}.csv") for name, table in tables.items()),
+        ]
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """The page: scores, then ranks with their critical-difference diagram where there are any."""
+        found = self.ranking
+        about = "Mean ranks, best on the left; a bar joins candidates that do not differ (Demšar 2006)."
+        metric = METRICS[self.metric].title
+        drawings = (ranking_drawing(found, metric, about),) if found.defined and len(found.candidates) > 1 else ()
+        scores, ranks = self.tables["grid"], self.tables["ranks"]
+        return (
+            Section("grid", scores.title, tables=(scores,)),
+            Section("ranks", ranks.title, self.sentences, tables=(ranks,), drawings=drawings),
+        )
 
     def lines(self, width: int = 100) -> list[str]:
         """For a terminal."""

@@ -16,11 +16,11 @@ from leukfeat.audit.data_set import manifest_findings
 from leukfeat.audit.duplicates import Duplicates, Pair
 from leukfeat.audit.findings import Finding
 from leukfeat.audit.leakage import (
+    as_tested,
     exposure_findings,
     folds_of_predictions,
     inner_findings,
     split_findings,
-    as_tested,
 )
 from leukfeat.data.exposure import Seen
 from leukfeat.data.folds import Fold

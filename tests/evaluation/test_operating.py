@@ -238,3 +238,22 @@ def test_predictive_values_that_do_not_exist_have_a_reason(make, study) -> None:
     assert at_prevalence(make(["ALL", "ALL"], [0.2, 0.9]), 0.1)["npv"].score.reason
     with pytest.raises(UsageError, match="a prevalence of 5"):
         at_prevalence(study[0], 5)
+
+
+@pytest.mark.parametrize("prevalence", [0.5, 0.05, 0.001])
+def test_predictive_values_lie_within_their_intervals_however_rare_the_positives(study, prevalence):
+    """Near a prevalence of 0 an NPV crowds at 1, where steps of rows say nothing about it."""
+    predictions, inner = study
+    decisions = operate(predictions, inner, at("youden")).decisions
+    for name, found in at_prevalence(decisions, prevalence).items():
+        assert found.interval.low < found.score.value < found.interval.high, name
+
+
+def test_predictive_values_have_no_interval_where_resampling_shows_nothing(study):
+    """All healthy subjects called right is no proof that none would be called ill."""
+    predictions, inner = study
+    decisions = operate(predictions, inner, at("youden"), "subject").decisions
+    assert score(decisions, ["specificity"])["specificity"].value == 1
+    found = at_prevalence(decisions, 0.05)["ppv"]
+    assert found.score.value == 1
+    assert found.interval.reason == "specificity is the same in every resample"

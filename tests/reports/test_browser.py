@@ -122,7 +122,7 @@ class Browser:
 
     def pdf(self) -> bytes:
         """The page as it is printed."""
-        return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])
+        return base64.b64decode(self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"])
 
     @property
     def complaints(self) -> list[str]:
@@ -185,7 +185,8 @@ def test_the_check_for_wide_pages_can_fail(browser, tmp_path):
     # a test that cannot fail is a defect: this page is too wide, asks for a file and complains
     wide = tmp_path / "wide.html"
     wide.write_text(
-        "<body style='margin: 0'><div style='width: 2000px'>wide</div><img src='gone.png'><script>console.error('no')</script>"
+        "<body style='margin: 0'><div style='width: 2000px'>wide</div><img src='gone.png'>"
+        "<script>console.error('no')</script>"
     )
     browser.open(wide, 400)
     assert browser.evaluate("document.documentElement.scrollWidth") == 2000
@@ -239,7 +240,13 @@ def test_every_link_of_the_page_leads_somewhere(browser, page):
     assert browser.evaluate(_LOST_LINKS) == []
 
 
-def test_the_page_prints(browser, page):
-    browser.open(page, 1280)
-    printed = browser.pdf()
-    assert printed.startswith(b"%PDF")
+def test_the_page_prints_with_names_that_can_be_read(browser, page):
+    # A4 across, less its margins, is 1032 CSS pixels wide; long names once had a column of one letter
+    browser.open(page, 1032)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 1032
+    narrowest = "Math.min(...[...document.querySelectorAll('#by-cell td:first-child')].map(cell => cell.offsetWidth))"
+    assert browser.evaluate(narrowest) > 80
+    browser.call("Emulation.setEmulatedMedia", media="")
+    assert browser.pdf().startswith(b"%PDF")
+    assert browser.evaluate("[...document.querySelectorAll('details')].every(part => part.open)") is True

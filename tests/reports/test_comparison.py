@@ -65,24 +65,32 @@ def test_the_table_holds_every_metric_at_both_levels(two):
         comparison.table("patient")
 
 
-@pytest.mark.parametrize("words", WORDS)
-def test_the_words_stay_on_every_output(four, words, tmp_path):
+@pytest.fixture(scope="module")
+def reported(four, tmp_path_factory):
+    """The comparison of a run that much must be said of, and what it wrote."""
     comparison = compare([four])
+    return comparison, comparison.save(tmp_path_factory.mktemp("report"))
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_words_stay_on_every_output(reported, words):
+    comparison, written = reported
     outputs = {
         "terminal": " ".join("\n".join(comparison.lines()).split()),
         "markdown": comparison.to_markdown(),
-        "html": _Page(comparison.to_html(tmp_path / "r.html").read_text()).text,
+        "html": _Page(written[0].read_text()).text,
     }
     for output, text in outputs.items():
         assert words.replace("(", "").replace(")", "") in text.replace("(", "").replace(")", ""), output
 
 
 @pytest.mark.parametrize("words", WORDS)
-def test_the_words_stay_on_every_file(four, words, tmp_path):
+def test_the_words_stay_on_every_file(reported, words):
     # a table or a figure is mailed without its page
-    written = compare([four]).save(tmp_path)
+    _, written = reported
+    folder = written[0].parent
     for name in ("by-cell", "folds", "confusion", "cost"):
-        with (tmp_path / f"{name}.csv").open(newline="") as stream:
+        with (folder / f"{name}.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert list(rows[0])[-1] == "notes"
         assert all(words in row["notes"].split("; ") for row in rows), name

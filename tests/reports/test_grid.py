@@ -34,8 +34,10 @@ def test_the_best_of_every_data_set_ranks_first_and_is_told_from_the_worst(runs)
 
 def test_files_hold_scores_and_ranks(runs, tmp_path):
     written = grid(runs, how=QUICK).save(tmp_path)
-    assert [path.name for path in written] == ["grid.md", "grid.csv", "ranks.csv"]
-    assert "Nemenyi" in written[0].read_text()
+    pages = ["grid.html", "grid.md"]
+    diagram = ["ranks.svg", "ranks.pdf", "ranks-data.csv"]
+    assert [path.name for path in written] == [*pages, *diagram, "grid.csv", "ranks.csv"]
+    assert all("Nemenyi" in path.read_text() for path in written[:2])
 
 
 def test_few_data_sets_give_a_reason_in_place_of_ranks(runs):

@@ -122,7 +122,7 @@ def draw_area(sized: Mapping[str, Sized], score: str) -> Figure:
     panels[0].set_ylabel(score)
     # room for the legend is set aside by hand: one that stands outside moves when the paper grows by a footer
     height = figure.get_size_inches()[1]
-    figure.get_layout_engine().set(rect=(0, _LEGEND / height, 1, 1 - _LEGEND / height))
+    figure.set_layout_engine("constrained", rect=(0, _LEGEND / height, 1, 1 - _LEGEND / height))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=4, markerscale=2)
     return figure

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from leukfeat.evaluation.metrics import Score
 from leukfeat.evaluation.reliability import Reliability
 from leukfeat.reports.contents import Note
 from leukfeat.reports.drawing import COLOURS, GREY, drawn, wrapped
 from leukfeat.reports.sections import Drawing
-from leukfeat.reports.table import Cell, Column, Estimate, Score, Table
+from leukfeat.reports.table import Cell, Column, Estimate, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +93,7 @@ def draw_reliability(diagrams: Mapping[str, Mapping[str, Reliability]], method: 
     handles, labels = panels[0, 0].get_legend_handles_labels()
     # room for the legend is set aside by hand: one that stands outside moves when the paper grows by a footer
     height = figure.get_size_inches()[1]
-    figure.get_layout_engine().set(rect=(0, _LEGEND / height, 1, 1 - _LEGEND / height))
+    figure.set_layout_engine("constrained", rect=(0, _LEGEND / height, 1, 1 - _LEGEND / height))
     figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=2)
     return figure
 
@@ -107,7 +108,13 @@ def _diagram(axes: Axes, kinds: Mapping[str, Reliability], method: str) -> None:
             if one.interval.defined:
                 axes.plot([one.said] * 2, [one.interval.low, one.interval.high], color=colour, linewidth=0.9, alpha=0.7)
         face = colour if filled else "white"
-        style = {"color": colour, "marker": marker, "markersize": 4, "markerfacecolor": face, "linewidth": 1.2}
+        style: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "markersize": 4,
+            "markerfacecolor": face,
+            "linewidth": 1.2,
+        }
         axes.plot(said, found, label=labels[kind], **style)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.tick_params(labelsize=7.5, labelbottom=False)

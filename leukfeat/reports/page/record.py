@@ -126,9 +126,9 @@ def versions(material: Material) -> Section | None:
     """Software and machine; of runs that differ each its own."""
     by_content: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for run in material.runs:
-        facts = {name: value for name, value in run.environment.items() if name != _COMMAND}
-        if facts:
-            by_content.setdefault(tuple(flat(facts).items()), []).append(run.name)
+        told = {name: value for name, value in run.environment.items() if name != _COMMAND}
+        if told:
+            by_content.setdefault(tuple(flat(told).items()), []).append(run.name)
     if not by_content:
         return None
     if len(by_content) == 1:

@@ -85,7 +85,8 @@ def audit(material: Material) -> Section | None:
     if not together:
         return None
     words: list[str] = []
-    tables, parts = [], []
+    tables: list[Table] = []
+    parts: list[Section] = []
     for audited, names in together.values():
         whose = "" if len(names) == len(material.runs) else f" ({', '.join(names)})"
         allowed = f"; leaks allowed by the user: {', '.join(audited.allowed)}" if audited.allowed else ""
@@ -134,7 +135,7 @@ def _told(value: object) -> str | None:
 
 def explanations(material: Material) -> Section | None:
     """Sheets of images drawn by chance, and of the worst errors."""
-    parts = []
+    parts: list[Section] = []
     for name, folder in material.folders.items():
         pictures, words = [], _inside_cells(folder.explanations)
         for kind, title in (("random", "Drawn by chance"), ("worst", "The largest losses")):
