@@ -105,15 +105,16 @@ SETTINGS = tuple(
 )
 
 
-def simulate(setting: Setting, seed: int, n_draws: int) -> NDArray[np.float64]:
+def simulate(setting: Setting, seed: int, n_draws: int, methods: tuple[str, ...]) -> NDArray[np.float64]:
     """Of one study: whether each interval covers the truth, and its width, (methods, metrics, 2)."""
     predictions = setting.predictions(np.random.default_rng([seed, setting.subjects]))
     images = replace(predictions, subject=np.full(len(predictions), "unknown"), group=predictions.sample)
     by_subject = replicates(predictions, METRICS, draws=Draws.of(Clusters.of(predictions), n_draws, seed))
-    by_image = replicates(images, METRICS, draws=Draws.of(Clusters.of(images), 200, seed))
-    found = np.empty((len(METHODS), len(METRICS), 2))
+    n_images = 200 if "images" in methods else 2
+    by_image = replicates(images, METRICS, draws=Draws.of(Clusters.of(images), n_images, seed))
+    found = np.empty((len(methods), len(METRICS), 2))
     truth = setting.truth
-    for row, method in enumerate(METHODS):
+    for row, method in enumerate(methods):
         for column, name in enumerate(METRICS):
             interval = by_image[name].interval("t") if method == "images" else by_subject[name].interval(method)
             found[row, column] = truth[name] in interval, interval.high - interval.low
@@ -125,14 +126,19 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=2000)
     parser.add_argument("--draws", type=int, default=1000, help="resamples an interval")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--subjects", type=int, nargs="+", default=(20, 40, 100))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--quick", action="store_true", help="20 simulations of the settings with 20 subjects")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    settings = [one for one in SETTINGS if not given.quick or one.subjects == 20]
+    settings = [one for one in SETTINGS if one.subjects in ((20,) if given.quick else given.subjects)]
+    methods = tuple(given.methods)
     simulations = 20 if given.quick else given.simulations
     for setting in settings:
         found = np.array(
-            Parallel(n_jobs=given.jobs)(delayed(simulate)(setting, seed, given.draws) for seed in range(simulations))
+            Parallel(n_jobs=given.jobs)(
+                delayed(simulate)(setting, seed, given.draws, methods) for seed in range(simulations)
+            )
         )
         covered, width = found[..., 0].mean(axis=0), np.nanmean(found[..., 1], axis=0)
         if given.json:
@@ -141,7 +147,7 @@ def main() -> None:
                     name: {"coverage": float(covered[row, column]), "width": float(width[row, column])}
                     for column, name in enumerate(METRICS)
                 }
-                for row, method in enumerate(METHODS)
+                for row, method in enumerate(methods)
             }
             print(json.dumps({**setting.__dict__, "simulations": simulations, **table}), flush=True)
             continue
@@ -150,7 +156,7 @@ def main() -> None:
             f" intra-class correlation {setting.correlation}, {simulations} simulations"
         )
         print(f"{'':12}" + "".join(f"{name:>26}" for name in METRICS))
-        for row, method in enumerate(METHODS):
+        for row, method in enumerate(methods):
             cells = "".join(f"{covered[row, k]:>18.3f} ({width[row, k]:.3f})" for k in range(len(METRICS)))
             print(f"{method:12}{cells}", flush=True)
 

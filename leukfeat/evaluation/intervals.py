@@ -4,7 +4,8 @@ Percentile and BCa intervals of a bootstrap over few clusters are too short: res
 shows only (g-1)/g of their variance, and a normal quantile stands where Student's t belongs. The interval that is
 printed by default therefore takes the bootstrap's standard error on a scale without bounds (logit; Fisher's z for
 correlations), enlarges it by √(g/(g-1)) and multiplies it by Student's t with g-1 degrees of freedom, g the number of
-clusters of the scarcest class. ``benchmarks/coverage.py`` measures how often each of them covers the truth.
+clusters of the scarcest class, less where a few of them hold most rows (``Clusters.freedom``).
+``benchmarks/coverage.py`` measures how often each of them covers the truth.
 
 References
 ----------

@@ -57,3 +57,15 @@ def test_images_are_the_unit_where_subjects_are_unknown(make: MakePredictions) -
 def test_one_subject_of_a_class_is_too_few(make: MakePredictions) -> None:
     two = Clusters.of(make(["ALL", "HEM"], [0.5, 0.5], subject=["1", "2"], group=["1", "2"]))
     assert "class 'ALL' has 1 subject" in two.too_few
+
+
+def test_a_few_clusters_that_hold_most_rows_leave_fewer_degrees_of_freedom(make: MakePredictions) -> None:
+    """Ten subjects of equal size are ten; where one has nearly all cells they are not."""
+
+    def freedom(sizes: list[int]) -> float:
+        names = np.repeat([f"s{k}" for k in range(20)], [*sizes, *[5] * 10])
+        y = ["ALL"] * sum(sizes) + ["HEM"] * 50
+        return Clusters.of(make(y, [0.5] * len(y), subject=names, group=names)).freedom
+
+    assert freedom([5] * 10) == pytest.approx(9)
+    assert freedom([200] + [1] * 9) < 3
