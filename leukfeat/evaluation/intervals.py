@@ -296,11 +296,12 @@ def replicates(
 
 
 def _nudge(predictions: Predictions, needs: str) -> float:
-    """Half of the smallest step: a row for what counts labels, a pair of rows of two classes for what ranks them."""
+    """Half of a repeat's smallest step: a row for what counts labels, a pair of two classes for what ranks them."""
+    once = predictions.y_true[predictions.repeat == predictions.repeat[0]]
     if needs == "labels":
-        return 0.5 / len(predictions)
-    members = np.unique(predictions.y_true, return_counts=True)[1]
-    return 0.5 / float(members.min() * (len(predictions) - members.min()) or len(predictions))
+        return 0.5 / len(once)
+    members = np.unique(once, return_counts=True)[1]
+    return 0.5 / float(members.min() * (len(once) - members.min()) or len(once))
 
 
 @dataclass(frozen=True, eq=False)

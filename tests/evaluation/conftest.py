@@ -64,7 +64,9 @@ def make_study(
     rng = np.random.default_rng(seed)
     number = np.repeat(np.arange(subjects), cells)
     y = number % 2
-    said = np.clip(rng.normal(np.where(y, 1.0, -1.0), np.sqrt(2)) + rng.normal(scale=effect, size=subjects)[number], -9, 9)
+    said = np.clip(
+        rng.normal(np.where(y, 1.0, -1.0), np.sqrt(2)) + rng.normal(scale=effect, size=subjects)[number], -9, 9
+    )
 
     def rows(kind: type[Predictions], chosen: Any, fold: Any, repeat: int) -> Any:
         p = 1 / (1 + np.exp(-sureness * said[chosen]))

@@ -55,6 +55,19 @@ def test_the_band_holds_the_curve_and_is_wider_where_subjects_are_drawn():
     assert width[0] > 1.5 * width[1]
 
 
+@pytest.mark.parametrize("kind", ["roc", "precision-recall"])
+def test_a_resample_is_the_curve_of_subjects_that_stand_there_so_often(kind):
+    rows = made(n_subjects=12)
+    draws = drawn(rows, 1)
+    often = draws.counts[0, draws.clusters.of_row].astype(int)
+    copies = rows.take(np.repeat(np.arange(len(rows)), often))
+    copies = replace(copies, sample=np.array([f"{k}.bmp" for k in range(len(copies))]))
+    assert set(often.tolist()) > {0, 1}
+    found = band(rows, kind, draws)
+    assert found.low == pytest.approx(band(copies, kind).y, abs=1e-6)
+    assert found.high == pytest.approx(found.low)
+
+
 def test_coarse_steps_of_the_band_do_not_move_it(monkeypatch):
     rows = made()
     draws = drawn(rows, 100)

@@ -255,3 +255,10 @@ def _both() -> Replicates:
         clusters=one.clusters,
         pooled=True,
     )
+
+
+def test_the_same_predictions_in_two_repeats_have_the_interval_of_one() -> None:
+    """Repeating a study says nothing new about its subjects, also near a bound."""
+    once = cells(shift=4.0)
+    again = Predictions.concatenate([once, replace(once, repeat=np.ones(len(once)))])
+    assert intervals(again, ["auroc", "sensitivity"]) == intervals(once, ["auroc", "sensitivity"])
