@@ -15,7 +15,7 @@ from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import SplitError, UsageError
 from leukfeat.experiments.audited_runs import run_findings
-from leukfeat.experiments.auditing import Audit, audit_basic, audit_full
+from leukfeat.experiments.auditing import MEASUREMENTS_CSV, Audit, audit_basic, audit_full
 from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.sections import SplitSection
 from leukfeat.experiments.stages import Watcher, make_split, open_data
@@ -44,14 +44,20 @@ class Asked:
 
 @dataclass(frozen=True)
 class AuditedData:
-    """An audit with the data set that it is about."""
+    """An audit with the data set, and perhaps the run, that it is about."""
 
     manifest: Manifest
     audit: Audit
+    run: Path | None = None
 
     def save(self, folder: Path, groups: Path | None) -> list[Path]:
-        """Write ``audit.json``, contact sheets and, where a file is named for it, the manifest with field groups."""
+        """Write ``audit.json``, contact sheets and, where a file is named for it, the manifest with field groups.
+
+        An audited run folder gets what was measured of its images, for its report.
+        """
         written = self.audit.save(folder, self.manifest)
+        if self.run is not None and self.run.is_dir() and self.audit.shortcuts is not None:
+            written.append(self.audit.shortcuts.measurements.save(self.run / MEASUREMENTS_CSV))
         if groups is not None and self.audit.duplicates is not None:
             written.append(with_field_groups(self.audit.duplicates).save(groups))
         return written
@@ -92,10 +98,10 @@ def audit_data(recipe: Recipe, asked: Asked, watcher: Watcher | None = None) -> 
     allowed = recipe.audit.allow
     if not asked.full:
         basic = audit_basic(manifest, plan, allowed)
-        return AuditedData(manifest, Audit(manifest.dataset, "basic", (*extra, *basic.findings), allowed))
+        return AuditedData(manifest, Audit(manifest.dataset, "basic", (*extra, *basic.findings), allowed), asked.run)
     embeddings = None if asked.features is None else _embeddings(manifest, asked.features)
     audit = audit_full(manifest, plan, allowed, embeddings=embeddings, extra=extra, progress=watcher.auditing)
-    return AuditedData(manifest, audit)
+    return AuditedData(manifest, audit, asked.run)
 
 
 def _plan(manifest: Manifest, split: SplitSection, watcher: Watcher) -> SplitPlan | None:

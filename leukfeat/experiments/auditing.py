@@ -28,6 +28,7 @@ Level = Literal["basic", "full", "none"]
 Progress = Callable[[str, int, int], None]
 
 AUDIT_JSON = "audit.json"
+MEASUREMENTS_CSV = "measurements.csv"
 NOT_AUDITED = "not audited: nobody checked for identical images, linked subjects, or subjects on both sides"
 
 _KEPT = 5  # cases of a finding that a run file keeps; audit.json keeps all
@@ -131,13 +132,15 @@ class Audit:
         return lines
 
     def save(self, folder: Path | str, manifest: Manifest) -> list[Path]:
-        """Write ``audit.json``, and a contact sheet for every finding whose evidence names images."""
+        """Write ``audit.json``, a contact sheet for every finding that names images, and what was measured."""
         from leukfeat.audit.contact_sheets import write_sheets
 
         with write_text(Path(folder) / AUDIT_JSON) as stream:
             json.dump(self.to_dict(), stream, indent=1, ensure_ascii=False)
         pictured = self.findings if has_images(manifest) else ()
-        return [Path(folder) / AUDIT_JSON, *write_sheets(manifest, pictured, folder)]
+        sheets = write_sheets(manifest, pictured, folder)
+        measured = [] if self.shortcuts is None else [self.shortcuts.measurements.save(Path(folder) / MEASUREMENTS_CSV)]
+        return [Path(folder) / AUDIT_JSON, *sheets, *measured]
 
 
 def audit_basic(manifest: Manifest, plan: SplitPlan | None, allowed: Iterable[str] = ()) -> Audit:

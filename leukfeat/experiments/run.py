@@ -158,6 +158,8 @@ class _Job:
         candidate = self.candidate.in_folder(self.folder, self.digest[:16], storage)
         self.plan.save(self.folder / "split.csv")
         self.recipe.save(self.folder / RECIPE_YAML)
+        if self.audit.level == "full":
+            self.audit.save(self.folder, self.manifest)
         usable = candidate.available(self.manifest)
         folds = [fold.among(usable) for fold in self.plan.folds]
         candidate.prepare(self.manifest, [*folds, everything(candidate, self.manifest)])

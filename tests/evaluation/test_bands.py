@@ -60,8 +60,11 @@ def test_a_resample_is_the_curve_of_subjects_that_stand_there_so_often(kind):
     rows = made(n_subjects=12)
     draws = drawn(rows, 1)
     often = draws.counts[0, draws.clusters.of_row].astype(int)
-    copies = rows.take(np.repeat(np.arange(len(rows)), often))
-    copies = replace(copies, sample=np.array([f"{k}.bmp" for k in range(len(copies))]))
+    again = np.repeat(np.arange(len(rows)), often)
+    zero = np.zeros(len(again), dtype=int)
+    names = np.array([f"{k}.bmp" for k in range(len(again))])  # a sample may stand once only
+    who, y, proba = rows.subject[again], rows.y_true[again], rows.proba[again]
+    copies = Predictions(names, who, who, zero, zero, y, proba, rows.classes, rows.positive)
     assert set(often.tolist()) > {0, 1}
     found = band(rows, kind, draws)
     assert found.low == pytest.approx(band(copies, kind).y, abs=1e-6)

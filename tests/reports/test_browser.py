@@ -241,10 +241,11 @@ def test_every_link_of_the_page_leads_somewhere(browser, page):
 
 
 def test_the_page_prints_with_names_that_can_be_read(browser, page):
-    # A4 across, less its margins, is 1032 CSS pixels wide; long names once had a column of one letter
+    # A4 across, less its margins, is 1032 CSS pixels wide; names of a full table once had a column of one letter
     browser.open(page, 1032)
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.evaluate("document.documentElement.scrollWidth") <= 1032
+    browser.call("Emulation.setDeviceMetricsOverride", width=600, height=900, deviceScaleFactor=1, mobile=False)
     narrowest = "Math.min(...[...document.querySelectorAll('#by-cell td:first-child')].map(cell => cell.offsetWidth))"
     assert browser.evaluate(narrowest) > 80
     browser.call("Emulation.setEmulatedMedia", media="")

@@ -35,7 +35,8 @@ def test_a_clear_difference_is_said_in_a_sentence_with_all_its_numbers(two):
     assert found.estimate.value > 0  # the better run stands first
     assert comparison.pairs.sentences == (
         f"xgboost on densenet201 is better than svm on resnet18 by {found.estimate.value:.3f} AUROC (95 % CI"
-        f" {found.interval.low:.3f} to {found.interval.high:.3f}, Holm p {p_in_words(pair.adjusted.value)}, 12 subjects).",
+        f" {found.interval.low:.3f} to {found.interval.high:.3f}, Holm p {p_in_words(pair.adjusted.value)}, 12"
+        " subjects).",
     )
 
 

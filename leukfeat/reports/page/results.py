@@ -10,6 +10,8 @@ from leukfeat.reports.figures.differences import forest_drawing
 from leukfeat.reports.page.material import Material
 from leukfeat.reports.sections import Drawing, Section
 
+_MOST_PAIRS = 10  # of more, the table is folded away: the forest plot shows them
+
 
 def by_cell(material: Material) -> Section:
     """Runs × metrics over cells."""
@@ -46,12 +48,15 @@ def differences(material: Material) -> Section | None:
     defined = any(pair.difference.estimate.defined for pair in pairs.pairs)
     drawing = (forest_drawing(pairs.pairs, title, table, about, material.notes),) if defined else ()
     names = (("other-tests", "Other tests of the same pairs"), ("equivalence", "Practical equivalence"))
+    many = len(pairs.pairs) > _MOST_PAIRS
+    every = (Section("pairs", "Every pair", tables=(table,), folded=True),) if many else ()
     parts = tuple(
         Section(name, heading, tables=(material.tables[name],), folded=True)
         for name, heading in names
         if name in material.tables and material.tables[name].rows
     )
-    return Section("differences", table.title, pairs.sentences, tables=(table,), drawings=drawing, parts=parts)
+    shown = () if many else (table,)
+    return Section("differences", table.title, pairs.sentences, tables=shown, drawings=drawing, parts=(*every, *parts))
 
 
 def curves(material: Material) -> Section:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from leukfeat.audit.findings import Finding
+from leukfeat.audit.matching import area_matched
 from leukfeat.reports.figures.area import PANELS, Sized, area_drawing
 from leukfeat.reports.figures.studies import leakage_drawing, learning_curve_drawing, sites_drawing
 from leukfeat.reports.page.material import Audited, Material
 from leukfeat.reports.sections import Drawing, Picture, Section
 from leukfeat.reports.studies import described, study_sentences
-from leukfeat.reports.table import Cell, Column, Table
+from leukfeat.reports.table import Cell, Column, Estimate, Table
 
 _CASES = 20  # cases of evidence that are listed; the audit's own files have them all
 _LARGEST = 4_000_000  # bytes of a picture that is put into the page
@@ -32,7 +33,29 @@ def area(material: Material) -> Section | None:
     left_out = f" The best {PANELS} of {len(sized)} runs." if len(sized) > PANELS else ""
     about = f"A dot is a cell. Within a class size should not matter: rank correlations near 0.{left_out}"
     drawing = area_drawing(sized, score, about, material.notes)
-    return Section("area", drawing.title, drawings=(drawing,))
+    return Section("area", drawing.title, tables=(_matched(material, areas),), drawings=(drawing,))
+
+
+def _matched(material: Material, areas: Mapping[str, float]) -> Table:
+    """What is left of each run's AUROC among cells of equal area."""
+    found = {run.name: area_matched(run.predictions, areas) for run in material.runs}
+    tolerance = next(iter(found.values())).tolerance
+    return Table(
+        title="AUROC among cells of equal area",
+        columns=(
+            Column("run"),
+            Column("among all pairs", form=".3f"),
+            Column("among pairs of equal area", form=".3f"),
+            Column("area itself among these", form=".3f"),
+            Column("pairs", form=",d"),
+            Column("cells without an area", form=",d"),
+        ),
+        rows=tuple(
+            (name, one.plain, Estimate(one.auroc, one.interval), one.area, one.pairs, one.without_area)
+            for name, one in found.items()
+        ),
+        words=(f"pairs of a positive and a negative cell whose areas differ by at most {tolerance:.0%}",),
+    )
 
 
 def learning_curve(material: Material) -> Section | None:
