@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leukfeat.audit.measurements import Measurements
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import LeakageError, RecipeError, UnknownNameError
@@ -17,6 +18,7 @@ from leukfeat.evaluation.runs import Run
 from leukfeat.experiments.audited_runs import run_findings
 from leukfeat.experiments.auditing import (
     AUDIT_JSON,
+    MEASUREMENTS_CSV,
     NOT_AUDITED,
     Audit,
     audit_as_told,
@@ -115,6 +117,8 @@ def test_a_full_audit_finds_the_size_confound_and_probes_an_embedding(cells: Man
     assert {one["code"] for one in facts["findings"]} == found
     assert "area" in {one["baseline"] for one in facts["shortcuts"]}
     assert written[0] == tmp_path / AUDIT_JSON
+    areas = Measurements.load(tmp_path / MEASUREMENTS_CSV).area  # what the report draws scores against
+    assert set(areas) == set(cells.sample)
 
 
 def test_a_list_of_checksums_is_audited_as_far_as_it_goes(make_list: Path) -> None:

@@ -191,3 +191,10 @@ def test_every_figure_is_in_the_page_and_every_name_once(full, tmp_path):
     assert len(full.figures) == 13
     for name in full.figures:
         assert text.count(f'id="figure-{name}"') == 1
+
+
+def test_scores_among_cells_of_equal_size_stand_beside_the_plot(full):
+    """What is left of a model where size cannot help it."""
+    (table,) = section(full, "area").tables
+    assert [row[0] for row in table.rows] == [run.name for run in full.runs]
+    assert "at most 5%" in table.words[0]
