@@ -138,7 +138,8 @@ def inner_findings(
     if not learned:
         return ()
     words = f"thresholds are learned from what is tested, in {len(learned)} of {len(folds)} fold(s)"
-    return (Finding.of("tuning-leak", words, learned, declared="tuning-leak" in declared_by(kind, protection)),)
+    declared = "tuning-leak" in declared_by(kind, protection) and _of_other_samples(learned)
+    return (Finding.of("tuning-leak", words, learned, declared=declared),)
 
 
 def exposure_findings(manifest: Manifest, folds: Sequence[Fold], seen: Seen, name: str) -> tuple[Finding, ...]:
@@ -276,6 +277,11 @@ def _case(
     return facts
 
 
+def _of_other_samples(cases: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether no sample stands on both sides itself, which no kind of split declares."""
+    return all(case["what"] != "image-across-folds" for case in cases)
+
+
 def _tuning(manifest: Manifest, folds: Sequence[Fold], owners: Owners, *, declared: bool) -> Iterator[Finding]:
     """Validation parts that meet the test, or what they are to judge."""
     cases: dict[str, list[Mapping[str, Any]]] = {"test": [], "training": []}
@@ -291,7 +297,9 @@ def _tuning(manifest: Manifest, folds: Sequence[Fold], owners: Owners, *, declar
             words = f"validation and {part} share images or subjects, in {len(found)} of {len(folds)} fold(s)"
             # what is judged by its own subjects is judged too well, but the test is not told of them
             severity: Severity = "leak" if part == "test" else "warning"
-            yield Finding.of("tuning-leak", words, found, declared=declared, severity=severity)
+            yield Finding.of(
+                "tuning-leak", words, found, declared=declared and _of_other_samples(found), severity=severity
+            )
 
 
 def _absent(manifest: Manifest, folds: Sequence[Fold]) -> Iterator[Finding]:
@@ -318,4 +326,12 @@ def _row_numbers(manifest: Manifest, predictions: Predictions) -> Rows:
             f"predictions: sample {unknown[0]!r} is not in {manifest.dataset} ({len(unknown)} such rows); name the"
             " manifest that they were made for"
         )
-    return np.array([row_of[sample] for sample in predictions.sample.tolist()], dtype=np.int64)
+    rows = np.array([row_of[sample] for sample in predictions.sample.tolist()], dtype=np.int64)
+    differing = np.flatnonzero(np.asarray(manifest.label)[rows] != predictions.y_true)
+    if len(differing):
+        row = int(differing[0])
+        raise UsageError(
+            f"predictions: {predictions.sample[row]} is {predictions.y_true[row]} there and {manifest.label[rows[row]]}"
+            f" in {manifest.dataset} ({len(differing)} such rows); name the manifest that they were made for"
+        )
+    return rows

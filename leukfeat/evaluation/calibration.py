@@ -188,6 +188,8 @@ def _learn_temperature(proba: Proba, y: NDArray[np.int64]) -> Learned:
     from scipy.special import logsumexp
 
     logs = np.maximum(_logs(proba), -FURTHEST)  # one sure mistake shall not decide alone
+    if np.ptp(logs, axis=1).max() == 0:  # every class is said to be as probable: no temperature changes that
+        return {"T": 1.0, "at_bound": True}
     rows = np.arange(len(y))
 
     def loss(log_temperature: float) -> float:

@@ -176,7 +176,7 @@ class Replicates:
         if not self.pooled or self.influences is None:
             return self.clusters.freedom
         variances = np.array([float((part**2).sum()) / (len(part) - 1) for part in self.influences])
-        sizes = np.array([len(part) - 1 for part in self.influences])
+        sizes = self.clusters.effective - 1
         return float(variances.sum() ** 2 / (variances**2 / sizes).sum()) if variances.any() else self.clusters.freedom
 
     @cached_property

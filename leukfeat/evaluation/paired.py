@@ -3,7 +3,7 @@
 Both models are scored on the same resamples of subjects, so what a subject does to both of them cancels. The interval
 and the p value of a difference come from one standard error and one Student's t, to which every class lends its degrees
 of freedom (see :mod:`leukfeat.evaluation.intervals`). So they never contradict each other: p is below 5 % where the
-95 % interval leaves out 0.
+95 % t interval leaves out 0.
 """
 
 from __future__ import annotations

@@ -94,13 +94,13 @@ class Clusters:
         return "" if len(self) else "no rows"
 
     @cached_property
-    def freedom(self) -> float:
-        """Degrees of freedom that the scarcest class leaves.
+    def effective(self) -> NDArray[np.float64]:
+        """For how many clusters those of each class that is present count, (k,).
 
-        Its number of clusters less one, where all have as many rows. Where a few clusters hold most rows they decide
-        alone, as if there were (Σm)² / Σm² of them, m being their rows (Carter, Schnepel and Steigerwald 2017); between
-        that number and the plain one the geometric mean is taken, by which intervals cover what they promise in
-        simulation (``benchmarks/coverage.py``).
+        Their number, where all have as many rows. Where a few clusters hold most rows they decide alone, as if there
+        were (Σm)² / Σm² of them, m being their rows (Carter, Schnepel and Steigerwald 2017); between that number and
+        the plain one the geometric mean is taken, by which intervals cover what they promise in simulation
+        (``benchmarks/coverage.py``).
 
         References
         ----------
@@ -109,7 +109,12 @@ class Clusters:
         """
         rows = np.bincount(self.of_row, minlength=len(self)).astype(np.float64)
         sizes = (rows[self.stratum == k] for k in np.flatnonzero(self.per_stratum))
-        return min(math.sqrt(len(m) * m.sum() ** 2 / (m**2).sum()) for m in sizes) - 1
+        return np.array([math.sqrt(len(m) * m.sum() ** 2 / (m**2).sum()) for m in sizes])
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom that the scarcest class leaves: what its clusters count for, less one."""
+        return float(self.effective.min()) - 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -196,20 +196,26 @@ def _agreed_positive(runs: Sequence[Run]) -> str | None:
 
 
 def _with_subjects(runs: Sequence[Run]) -> list[Run]:
-    """Every run with the subjects and groups of the first that knows them."""
+    """Every run with the subjects of the first that knows them, and the groups of the one that links most of them."""
     knowing = next((run for run in runs if run.predictions.subjects_known), None)
     if knowing is None:
         return list(runs)
     known = knowing.predictions
+    aware = (run for run in runs if run.predictions.subjects_known)
+    linking = min(aware, key=lambda run: len(np.unique(run.predictions.group)))
+    group = linking.predictions.group
     told = []
     for run in runs:
         if run.predictions.subjects_known:
             _refuse_difference(
                 knowing, run, run.predictions, "subject", "name another subject", "compare runs on one manifest"
             )
+            if not np.array_equal(run.predictions.group, group):
+                notes = (*run.notes, f"links between subjects taken from {linking.name}")
+                run = replace(run, predictions=replace(run.predictions, group=group), notes=notes)
             told.append(run)
         else:
-            predictions = replace(run.predictions, subject=known.subject, group=known.group)
+            predictions = replace(run.predictions, subject=known.subject, group=group)
             told.append(
                 replace(run, predictions=predictions, notes=(*run.notes, f"subjects taken from {knowing.name}"))
             )

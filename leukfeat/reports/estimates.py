@@ -14,6 +14,7 @@ from leukfeat.evaluation.intervals import LEVEL, METHOD_NAMES, METHODS, Method, 
 from leukfeat.evaluation.metrics import METRICS, Score, score
 from leukfeat.evaluation.paired import Difference, differences
 from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.proportions import Share, shares
 from leukfeat.evaluation.resampling import N_DRAWS, Clusters, Draws
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.subjects import by_subject
@@ -125,19 +126,32 @@ class Estimates:
         }
 
     def estimate(self, run: str, metric: str) -> Estimate:
-        """A metric of a run with its interval."""
+        """A metric of a run with its interval; of a share of subjects that is 0 or 1 the exact one."""
         found = self.replicates[run][metric]
+        exact = self._exact.get(run, {}).get(metric)
+        if exact is not None and found.estimate.defined and found.undefined:
+            return Estimate(found.estimate, exact.interval)
         return Estimate(found.estimate, found.interval(self.how.method, self.how.level))
 
+    @cached_property
+    def _exact(self) -> dict[str, dict[str, Share]]:
+        """Clopper–Pearson intervals of shares of subjects; resampling shows nothing where all are called alike."""
+        if self.level != "subject" or self.one.positive is None:
+            return {}
+        return {run: shares(rows, self.how.level) for run, rows in self.predictions.items()}
+
     def differences(self, metric: str, reference: str | None = None) -> tuple[Difference, ...]:
-        """Every pair of runs, or every run against a reference."""
-        return differences(self.replicates, metric, reference=reference, method=self.how.method, level=self.how.level)
+        """Every pair of runs, or every run against a reference; with t intervals, as their p values come from t."""
+        return differences(self.replicates, metric, reference=reference, level=self.how.level)
 
     @property
     def words(self) -> str:
         """What the intervals are, for below a table."""
+        if self.clusters.too_few:
+            return f"no intervals: {self.clusters.too_few}"
         method = METHOD_NAMES[self.how.method].format(units=f"{len(self.clusters):,} {self.clusters.units}")
         narrow = "" if self.one.subjects_known else f"; {TOO_NARROW}"
+        narrow += "; Clopper–Pearson's where all subjects are called alike" if self._exact else ""
         return f"in brackets: {self.how.percent} {method}, {self.how.n_draws:,} resamples within class{narrow}"
 
     def table(self, metrics: Sequence[str]) -> Table:

@@ -174,7 +174,7 @@ class Inside:
             rows=tuple(rows),
             words=(
                 "thresholds are chosen on the inner predictions of each training part, and applied to its test part;"
-                " where all subjects are called right, the interval is Clopper–Pearson's",
+                " where all subjects are called alike, the interval is Clopper–Pearson's",
                 *words,
                 *self._seen,
             ),

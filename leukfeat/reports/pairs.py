@@ -14,9 +14,6 @@ from leukfeat.evaluation.resampled_t import CORRELATED_T, ROPE, SURE
 from leukfeat.reports.estimates import TOO_NARROW, Estimates
 from leukfeat.reports.table import Column, Estimate, Table, nothing
 
-ALPHA = 0.05
-"""Two runs are told apart where the adjusted p value is below it."""
-
 _SPOKEN = 6  # pairs that get a sentence; the table has them all
 
 
@@ -30,15 +27,18 @@ class Pair:
         First less second.
     adjusted : Score
         p value after Holm's adjustment for the family.
+    alpha : float
+        The runs are told apart where it is below this; what the level of the intervals leaves.
     """
 
     difference: Difference
     adjusted: Score
+    alpha: float = 0.05
 
     @property
     def told_apart(self) -> bool:
-        """Whether the runs differ at the 5 % level of the family."""
-        return self.adjusted.defined and self.adjusted.value < ALPHA
+        """Whether the runs differ at the level of the family."""
+        return self.adjusted.defined and self.adjusted.value < self.alpha
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +66,11 @@ class Pairs:
     def of(cls, estimates: Estimates, metric: str, reference: str | None = None) -> Pairs:
         """Test every pair of runs, or every run against a reference."""
         found = estimates.differences(metric, reference)
+        alpha = round(1 - estimates.how.level, 12)
         adjusted = holm({(one.first, one.second): one.p for one in found}).adjusted
-        return cls(estimates, metric, reference, tuple(Pair(one, adjusted[one.first, one.second]) for one in found))
+        return cls(
+            estimates, metric, reference, tuple(Pair(one, adjusted[one.first, one.second], alpha) for one in found)
+        )
 
     @property
     def family(self) -> str:
@@ -104,7 +107,7 @@ class Pairs:
                 )
                 for pair in self.pairs
             ),
-            words=(f"{self.test}; {self.family}", *self._narrow),
+            words=(f"in brackets and p: {self.test}; {self.family}", *self._narrow),
         )
 
     @property

@@ -178,3 +178,9 @@ def test_what_cannot_be_calibrated_is_refused(study) -> None:
         calibrated(predictions, inner, "plat")
     with pytest.raises(LeakageError, match="tested in this very fold"):
         calibrated(predictions, replace(inner, fold=(inner.fold + 1) % 5))
+
+
+def test_constant_scores_have_no_temperature_of_their_own():
+    """Any temperature leaves them as they are, so where an optimiser stops says nothing."""
+    learned = METHODS["temperature"].learn(np.full((20, 2), 0.5), np.arange(20) % 2)
+    assert learned == {"T": 1.0, "at_bound": True}

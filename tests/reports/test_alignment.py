@@ -160,3 +160,15 @@ def test_equal_names_are_told_apart(two):
 def test_nothing_cannot_be_compared():
     with pytest.raises(ComparisonError, match="no runs"):
         align([])
+
+
+def test_links_between_subjects_hold_for_every_run_whoever_stands_first(two):
+    """A tool that does not know of links must not make 12 independent subjects of 6 pairs."""
+    linked = two("linked")
+    pairs = np.array([f"pair {int(subject[1:]) // 4}" for subject in linked.predictions.subject])
+    linked = replace(linked, predictions=replace(linked.predictions, group=pairs))
+    for runs in ([linked, two("plain", gap=2.0)], [two("plain", gap=2.0), linked]):
+        aligned = align(runs)
+        assert all(set(run.predictions.group) == set(pairs) for run in aligned)
+        (plain,) = (run for run in aligned if run.name == "plain")
+        assert plain.notes[-1] == "links between subjects taken from linked"

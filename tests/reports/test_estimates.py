@@ -98,3 +98,22 @@ def test_what_cannot_be_done_is_said_before_any_work():
         Uncertainty(level=95)
     with pytest.raises(UsageError, match="at least 100"):
         Uncertainty(n_draws=10)
+
+
+def test_subjects_that_are_all_called_alike_have_the_exact_interval(two):
+    """Ten of ten is where a reviewer asks for an interval, and where resampling shows none."""
+    perfect = two()
+    p = np.where(perfect.predictions.y_true == "ALL", 0.9, 0.1)
+    perfect = replace(perfect, predictions=replace(perfect.predictions, proba=np.column_stack([p, 1 - p])))
+    comparison = compare([perfect], how=QUICK)
+    found = comparison.by_subject.estimate("svm", "sensitivity")
+    assert found.score.value == 1
+    assert found.interval.low == pytest.approx(0.025 ** (1 / 6))
+    assert "Clopper–Pearson" in comparison.table("subject").words[0]
+
+
+def test_two_subjects_are_not_called_a_bootstrap(two):
+    run = two()
+    few = run.predictions.take(np.isin(run.predictions.subject, ["S0", "S1"]))
+    words = compare([replace(run, predictions=few)], how=QUICK).table("cell").words[0]
+    assert words.startswith("no intervals: class 'ALL' has 1 subject")

@@ -119,3 +119,19 @@ def test_folds_say_how_probable_practical_equivalence_is(two):
 def test_a_run_is_spoken_of_head_first():
     assert spoken("efficientnet_b0 + cbam → svm") == "svm on efficientnet_b0 + cbam"
     assert spoken("predictions") == "predictions"
+
+
+def test_what_is_told_apart_goes_with_the_level_of_the_intervals(two):
+    """'Better' beside an interval that holds 0 would be a contradiction on one line."""
+    worse = two("a", gap=0.4)
+    better = sharpened(worse, "b", 0.75)
+    for level in (0.9, 0.95, 0.99, 0.999):
+        (pair,) = compare([worse, better], how=Uncertainty(level=level, n_draws=300)).pairs.pairs
+        assert pair.told_apart == (0 not in pair.difference.interval), level
+
+
+def test_differences_have_t_intervals_whatever_those_of_metrics_are(two):
+    """Their p values come from t; a percentile interval beside them could leave out 0 where p does not."""
+    runs = [two("a", gap=0.4), two("b", gap=0.8)]
+    one, other = (compare(runs, how=Uncertainty(method, n_draws=300)).pairs.pairs[0] for method in ("t", "percentile"))
+    assert one.difference == other.difference
