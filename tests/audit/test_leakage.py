@@ -237,3 +237,32 @@ def test_the_official_folds_of_cnmc_leak_as_published(shared: Path) -> None:
     assert len(told["linked-subjects"].evidence) == len(manifest.links)
     grouped = SplitPlan.grouped(manifest, n_folds=5)
     assert codes(split_findings(manifest, grouped.folds, kind="grouped", protection="linked-subject")) == set()
+
+
+@pytest.mark.parametrize("kind", ["per-image", "official", "fixed-test"])
+def test_no_kind_of_split_announces_a_validation_part_that_is_the_test_part(kind: str) -> None:
+    """Subjects on both sides may be declared; choosing by the very images that are tested may not."""
+    manifest = manifest_of(APART)
+    (found,) = (
+        one
+        for one in split_findings(manifest, [fold_of([0, 1, 2, 3], [4, 5], [4, 5])], kind=kind)
+        if one.code == "tuning-leak" and one.severity == "leak"
+    )
+    assert found.stops
+    shared_subject = manifest_of([*APART, ("e", "ALL")])
+    (announced,) = (
+        one
+        for one in split_findings(shared_subject, [fold_of([0, 1, 2, 3], [4, 5], [6])], kind=kind)
+        if one.code == "tuning-leak" and one.severity == "leak"
+    )
+    assert not announced.stops
+
+
+def test_predictions_about_other_labels_than_the_manifest_are_refused() -> None:
+    """A file made for other data of the same names would be audited as if it were these."""
+    manifest = manifest_of(APART)
+    folds = [fold_of([0, 1, 2, 3], [4, 5])]
+    given = predictions_of(manifest, [(0, 0), (1, 0)])
+    turned = replace(given, y_true=np.where(given.y_true == "ALL", "HEM", "ALL"))
+    with pytest.raises(UsageError, match=r"is HEM there and ALL in .* \(2 such rows\)"):
+        inner_findings(manifest, folds, turned)
