@@ -182,6 +182,11 @@ _CODES: dict[str, Code] = {
         "the embedding tells where an image was recorded",
         "test on a site that training has not seen",
     ),
+    "training-unknown": Code(
+        "warning",
+        "predictions do not tell what their model was trained on",
+        "give the run folder, or a fold column that names the test part of each model",
+    ),
     "shortcuts-unmeasured": Code(
         "note",
         "a shortcut baseline could not be computed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,19 +89,25 @@ def audit_data(recipe: Recipe, asked: Asked, watcher: Watcher | None = None) -> 
     manifest = open_data(recipe, watcher)
     plan = _plan(manifest, recipe.split, watcher)
     extra: list[Finding] = []
-    if asked.run is not None:
-        extra += run_findings(manifest, asked.run)
     if asked.weights is not None and plan is not None:
         from leukfeat.backbones.weights import read_header
 
         extra += exposure_findings(manifest, plan.folds, read_header(asked.weights).seen, str(asked.weights))
     allowed = recipe.audit.allow
     if not asked.full:
-        basic = audit_basic(manifest, plan, allowed)
-        return AuditedData(manifest, Audit(manifest.dataset, "basic", (*extra, *basic.findings), allowed), asked.run)
+        audit = audit_basic(manifest, plan, allowed)
+        audit = replace(audit, findings=(*extra, *audit.findings))
+        return AuditedData(manifest, _with_run(audit, manifest, asked.run), asked.run)
     embeddings = None if asked.features is None else _embeddings(manifest, asked.features)
     audit = audit_full(manifest, plan, allowed, embeddings=embeddings, extra=extra, progress=watcher.auditing)
-    return AuditedData(manifest, audit, asked.run)
+    return AuditedData(manifest, _with_run(audit, manifest, asked.run), asked.run)
+
+
+def _with_run(audit: Audit, manifest: Manifest, run: Path | None) -> Audit:
+    """An audit of the data with what is wrong with a run on them."""
+    if run is None:
+        return audit
+    return replace(audit, findings=(*audit.findings, *run_findings(manifest, run, audit.duplicates)))
 
 
 def _plan(manifest: Manifest, split: SplitSection, watcher: Watcher) -> SplitPlan | None:

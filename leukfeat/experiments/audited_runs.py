@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leukfeat.audit.findings import Finding
 from leukfeat.audit.leakage import as_tested, folds_of_predictions, inner_findings, split_findings
@@ -12,10 +13,13 @@ from leukfeat.data.splitfiles import read_folds
 from leukfeat.data.splits import Fold
 from leukfeat.evaluation.runs import Run
 
+if TYPE_CHECKING:
+    from leukfeat.audit.duplicates import Duplicates
+
 SPLIT_CSV = "split.csv"
 
 
-def run_findings(manifest: Manifest, path: Path | str) -> tuple[Finding, ...]:
+def run_findings(manifest: Manifest, path: Path | str, duplicates: Duplicates | None = None) -> tuple[Finding, ...]:
     """Leaks of a run folder, or of a bare predictions file of any tool.
 
     Of a run folder the training parts of its ``split.csv`` are compared with what its predictions are for, and its
@@ -28,6 +32,8 @@ def run_findings(manifest: Manifest, path: Path | str) -> tuple[Finding, ...]:
         The data that the run was made with.
     path : path
         Run folder or predictions file.
+    duplicates : Duplicates or None
+        Nearly identical images of the manifest, which must not stand on two sides either.
 
     Raises
     ------
@@ -38,7 +44,9 @@ def run_findings(manifest: Manifest, path: Path | str) -> tuple[Finding, ...]:
     """
     run, folds = folds_of_run(manifest, path)
     kind, protection = run.split.get("kind", "file"), run.split.get("protection", "none")
-    found = split_findings(manifest, folds, kind=kind, protection=protection)
+    found = split_findings(manifest, folds, kind=kind, protection=protection, duplicates=duplicates)
+    if not any(len(fold.train) for fold in folds):
+        found += (Finding.of("training-unknown", "one fold and no split file: its training part cannot be checked"),)
     if run.inner is not None:
         found += inner_findings(manifest, folds, run.inner, kind=kind, protection=protection)
     return tuple(replace(one, words=f"{run.name}: {one.words}") for one in found)

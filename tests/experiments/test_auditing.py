@@ -90,6 +90,15 @@ def test_predictions_with_divided_subjects_are_found_out(recipe: Callable[..., R
     assert [one.code for one in alone if one.stops] == ["subject-across-folds"]
 
 
+def test_predictions_of_one_fold_are_not_called_sound(cells: Manifest, tmp_path: Path) -> None:
+    """Nobody knows what their model was trained on, so silence would be a verdict without a look."""
+    rows = [row for row, label in enumerate(cells.label) if label]
+    lines = [f"{cells.sample[row]},{cells.label[row]},0.5,0.5" for row in rows]
+    foreign = tmp_path / "foreign.csv"
+    foreign.write_text("\n".join(["sample,y_true,proba_ALL,proba_HEM", *lines]) + "\n")
+    assert "training-unknown" in [one.code for one in run_findings(cells, foreign)]
+
+
 def test_a_code_that_does_not_exist_is_refused_where_it_stands(recipe: Callable[..., Recipe]) -> None:
     with pytest.raises(RecipeError, match=r"audit\.allow: finding 'subject-across' is not known; did you mean"):
         recipe(audit={"allow": ["subject-across"]})
