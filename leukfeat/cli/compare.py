@@ -14,8 +14,8 @@ from leukfeat.cli.console import progress, say, say_json, typed
 if TYPE_CHECKING:
     from leukfeat.evaluation.runs import Run
     from leukfeat.evaluation.studies import Study
+    from leukfeat.evaluation.uncertainty import Uncertainty
     from leukfeat.reports.comparison import Comparison
-    from leukfeat.reports.estimates import Uncertainty
 
 
 def compare(
@@ -74,8 +74,8 @@ def compare(
     Example: leukfeat compare runs/* -o report
     """
     from leukfeat.evaluation.runs import Run, find_runs, is_unfinished
+    from leukfeat.evaluation.uncertainty import uncertainty
     from leukfeat.reports.comparison import compare as compare_runs
-    from leukfeat.reports.estimates import uncertainty
     from leukfeat.reports.inside import DEFAULT_TARGET, Asked
 
     paths = runs or find_runs(Path("runs"))

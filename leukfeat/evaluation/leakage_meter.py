@@ -15,7 +15,8 @@ from leukfeat.evaluation.paired import Difference, difference
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Clusters
 from leukfeat.evaluation.runs import Run
-from leukfeat.evaluation.studies import Measured, Resampling, Study, in_order, same_rows
+from leukfeat.evaluation.studies import Study, in_order, same_rows
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 
 ArmName = Literal["image-level", "subject-level", "linked-subject-level", "group-level"]
 
@@ -31,7 +32,7 @@ class Arm:
         subjects are unknown and images have declared groups, ``"group-level"``.
     run : str
         Folder of the run.
-    measured : Measured
+    measured : Estimate
         The metric.
     exposed : float
         Share of the tested images of whose linked subject other images were trained on.
@@ -41,7 +42,7 @@ class Arm:
 
     name: ArmName
     run: str
-    measured: Measured
+    measured: Estimate
     exposed: float
     notes: tuple[str, ...]
 
@@ -63,7 +64,7 @@ class LeakageMeter(Study):
         What was resampled, see :class:`leukfeat.evaluation.resampling.Clusters`.
     n_clusters : int
         How many of it.
-    resampling : Resampling
+    resampling : Uncertainty
         How intervals were made.
     arms : tuple of Arm
         The loosest split first, the strictest last.
@@ -79,7 +80,7 @@ class LeakageMeter(Study):
     images: int
     unit: str
     n_clusters: int
-    resampling: Resampling
+    resampling: Uncertainty
     arms: tuple[Arm, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...] = ()
@@ -98,7 +99,7 @@ class LeakageMeter(Study):
         arms: Mapping[ArmName, tuple[str, Run]],
         *,
         metric: str = "auroc",
-        resampling: Resampling | None = None,
+        resampling: Uncertainty | None = None,
         notes: Sequence[str] = (),
     ) -> LeakageMeter:
         """Measure finished runs.
@@ -109,7 +110,7 @@ class LeakageMeter(Study):
             Name of the arm, folder of its run, and the run; the loosest split first.
         metric : str
             What is compared.
-        resampling : Resampling or None
+        resampling : Uncertainty or None
             How intervals are made.
         notes : sequence of str
             What must be said beside these numbers.
@@ -121,7 +122,7 @@ class LeakageMeter(Study):
         """
         if len(arms) < 2:
             raise ComparisonError(f"a leakage meter needs two splits, and has {len(arms)}")
-        how = resampling or Resampling()
+        how = resampling or Uncertainty()
         ordered = {name: in_order(run.predictions) for name, (_, run) in arms.items()}
         strictest = list(ordered)[-1]
         for name, predictions in ordered.items():
@@ -143,7 +144,7 @@ class LeakageMeter(Study):
             n_clusters=len(clusters),
             resampling=how,
             arms=tuple(
-                Arm(name, folder, how.measured(found[name]), exposed(ordered[name]), run.notes)
+                Arm(name, folder, how.estimate(found[name]), exposed(ordered[name]), run.notes)
                 for name, (folder, run) in arms.items()
             ),
             differences=tuple(

@@ -15,7 +15,8 @@ from leukfeat.evaluation.paired import Difference, difference
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Clusters
 from leukfeat.evaluation.runs import Run
-from leukfeat.evaluation.studies import Measured, Resampling, Study, in_order, same_rows
+from leukfeat.evaluation.studies import Study, in_order, same_rows
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 
 
 class SizedRun(NamedTuple):
@@ -52,7 +53,7 @@ class CurvePoint:
         How often subjects were drawn.
     run : str
         Folder of the run.
-    measured : Measured
+    measured : Estimate
         The metric, mean over draws; its interval is about the tested subjects.
     between_seeds : Score
         SD of the metric between draws of training subjects.
@@ -62,7 +63,7 @@ class CurvePoint:
     images: float
     seeds: int
     run: str
-    measured: Measured
+    measured: Estimate
     between_seeds: Score
 
 
@@ -78,7 +79,7 @@ class LearningCurve(Study):
         What is counted and resampled, see :class:`leukfeat.evaluation.resampling.Clusters`.
     n_clusters : int
         Tested ones.
-    resampling : Resampling
+    resampling : Uncertainty
         How intervals were made.
     points : tuple of CurvePoint
         By size; the last has all training subjects.
@@ -93,7 +94,7 @@ class LearningCurve(Study):
     metric: str
     unit: str
     n_clusters: int
-    resampling: Resampling
+    resampling: Uncertainty
     points: tuple[CurvePoint, ...]
     last_step: Difference
     notes: tuple[str, ...] = ()
@@ -107,7 +108,7 @@ class LearningCurve(Study):
         sizes: Sequence[SizedRun],
         *,
         metric: str = "auroc",
-        resampling: Resampling | None = None,
+        resampling: Uncertainty | None = None,
         notes: Sequence[str] = (),
     ) -> LearningCurve:
         """Measure finished runs, smallest first.
@@ -119,7 +120,7 @@ class LearningCurve(Study):
         """
         if len(sizes) < 2:
             raise ComparisonError(f"a learning curve needs two sizes, and has {len(sizes)}")
-        how = resampling or Resampling()
+        how = resampling or Uncertainty()
         seeds = max(one.seeds for one in sizes)
         aligned = [_repeated(one.run.predictions, one.seeds, seeds) for one in sizes]
         for one, rows in zip(sizes, aligned, strict=True):
@@ -146,13 +147,13 @@ class LearningCurve(Study):
         )
 
 
-def _measured(one: SizedRun, metric: str, how: Resampling) -> Measured:
+def _measured(one: SizedRun, metric: str, how: Uncertainty) -> Estimate:
     rows = in_order(one.run.predictions)
-    return how.measured(replicates(rows, [metric], draws=how.draws(Clusters.of(rows)))[metric])
+    return how.estimate(replicates(rows, [metric], draws=how.draws(Clusters.of(rows)))[metric])
 
 
 def _step(
-    aligned: Sequence[Predictions], clusters: Clusters, names: tuple[str, str], metric: str, how: Resampling
+    aligned: Sequence[Predictions], clusters: Clusters, names: tuple[str, str], metric: str, how: Uncertainty
 ) -> Difference:
     """The last of aligned predictions less the one before."""
     draws = how.draws(clusters)

@@ -12,7 +12,8 @@ from leukfeat.evaluation.paired import Difference, difference
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Clusters
 from leukfeat.evaluation.runs import Run
-from leukfeat.evaluation.studies import Measured, Resampling, Study
+from leukfeat.evaluation.studies import Study
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class SiteCell:
         Names of sites; the same on the diagonal, where the site was cross-validated.
     run : str
         Folder of the run.
-    measured : Measured
+    measured : Estimate
         The metric.
     unit : str
         What was resampled.
@@ -71,7 +72,7 @@ class SiteCell:
     trained_on: str
     tested_on: str
     run: str
-    measured: Measured
+    measured: Estimate
     unit: str
     n_clusters: int
     change: Difference | None
@@ -86,7 +87,7 @@ class SiteMatrix(Study):
     ----------
     candidate, metric : str
         What was measured.
-    resampling : Resampling
+    resampling : Uncertainty
         How intervals were made.
     sites : tuple of Site
         In the recipe's order.
@@ -100,7 +101,7 @@ class SiteMatrix(Study):
 
     candidate: str
     metric: str
-    resampling: Resampling
+    resampling: Uncertainty
     sites: tuple[Site, ...]
     cells: tuple[SiteCell, ...]
     warnings: tuple[str, ...] = ()
@@ -129,7 +130,7 @@ class SiteMatrix(Study):
         runs: Mapping[tuple[str, str], tuple[str, Run]],
         *,
         metric: str = "auroc",
-        resampling: Resampling | None = None,
+        resampling: Uncertainty | None = None,
         warnings: Sequence[str] = (),
         notes: Sequence[str] = (),
     ) -> SiteMatrix:
@@ -143,7 +144,7 @@ class SiteMatrix(Study):
             By training and test site: folder of the run, and the run.
         metric : str
             What is measured.
-        resampling : Resampling or None
+        resampling : Uncertainty or None
             How intervals are made.
         warnings, notes : sequence of str
             See the class.
@@ -154,7 +155,7 @@ class SiteMatrix(Study):
             A pair of sites has no run, or a site's cross-validation tests images that others' models were not asked
             about.
         """
-        how = resampling or Resampling()
+        how = resampling or Uncertainty()
         names = [site.name for site in sites]
         missing = [(one, other) for one in names for other in names if (one, other) not in runs]
         if missing:
@@ -176,7 +177,7 @@ def _column(
     names: Sequence[str],
     runs: Mapping[tuple[str, str], tuple[str, Run]],
     metric: str,
-    how: Resampling,
+    how: Uncertainty,
 ) -> dict[tuple[str, str], SiteCell]:
     """All cells of one test site, on the same resamples of its subjects."""
     own = runs[tested_on, tested_on][1].predictions
@@ -189,7 +190,7 @@ def _column(
             trained_on=name,
             tested_on=tested_on,
             run=runs[name, tested_on][0],
-            measured=how.measured(found[name]),
+            measured=how.estimate(found[name]),
             unit=clusters.unit,
             n_clusters=len(clusters),
             change=None

@@ -9,66 +9,17 @@ import json
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from leukfeat.errors import RunError
-from leukfeat.evaluation.intervals import LEVEL, Interval, Method, Replicates
-from leukfeat.evaluation.metrics import Score
 from leukfeat.evaluation.predictions import Predictions
-from leukfeat.evaluation.resampling import N_DRAWS, Clusters, Draws
 from leukfeat.textfiles import write_text
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A number with its interval; either may be undefined.
-
-    Attributes
-    ----------
-    score : Score
-        The number.
-    interval : Interval
-        Where the true value lies.
-    """
-
-    score: Score
-    interval: Interval
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How the intervals of a study are made.
-
-    Attributes
-    ----------
-    method : str
-        See :mod:`leukfeat.evaluation.intervals`.
-    level : float
-        Of the intervals.
-    n_draws : int
-        Resamples.
-    seed : int
-        Of the resamples.
-    """
-
-    method: Method = "t"
-    level: float = LEVEL
-    n_draws: int = N_DRAWS
-    seed: int = 0
-
-    def draws(self, clusters: Clusters) -> Draws:
-        """Resamples of clusters; where nothing can be said of them, next to none."""
-        return Draws.of(clusters, 2 if clusters.too_few else self.n_draws, self.seed)
-
-    def measured(self, found: Replicates) -> Measured:
-        """An estimate with its interval."""
-        return Measured(found.estimate, found.interval(self.method, self.level))
 
 
 class Study:

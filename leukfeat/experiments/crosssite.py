@@ -14,7 +14,7 @@ from leukfeat.data.words import IMAGE_LEVEL
 from leukfeat.errors import LeukfeatError, RecipeError
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.site_matrix import Site, SiteMatrix
-from leukfeat.evaluation.studies import Resampling
+from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.experiments.arms import Runner, only_candidate, sibling
 from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.sections import DataSection, SiteSection, SplitSection
@@ -28,7 +28,7 @@ def cross_sites(
     recipe: Recipe,
     *,
     metric: str = "auroc",
-    resampling: Resampling | None = None,
+    resampling: Uncertainty | None = None,
     runner: Runner | None = None,
 ) -> SiteMatrix:
     """Train a recipe's candidate on all of each site and test it on all of every other.
@@ -43,7 +43,7 @@ def cross_sites(
         With ``sites`` and one candidate.
     metric : str
         What is measured.
-    resampling : Resampling or None
+    resampling : Uncertainty or None
         How intervals are made.
     runner : Runner or None
         How runs are made.

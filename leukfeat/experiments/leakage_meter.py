@@ -9,7 +9,7 @@ from leukfeat.data.manifest import Manifest
 from leukfeat.errors import SplitError
 from leukfeat.evaluation.leakage_meter import ArmName, LeakageMeter
 from leukfeat.evaluation.runs import Run
-from leukfeat.evaluation.studies import Resampling
+from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.experiments.arms import Runner, only_candidate, recipe_of_run, sibling
 from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.sections import SplitKind, SplitSection
@@ -24,7 +24,7 @@ def leakage_meter_of(
     watcher: Watcher | None = None,
     *,
     metric: str = "auroc",
-    resampling: Resampling | None = None,
+    resampling: Uncertainty | None = None,
     runner: Runner | None = None,
 ) -> LeakageMeter:
     """Measure what the candidate of a finished run gains when test subjects are let into training.
@@ -56,7 +56,7 @@ def measure_leakage(
     recipe: Recipe,
     *,
     metric: str = "auroc",
-    resampling: Resampling | None = None,
+    resampling: Uncertainty | None = None,
     runner: Runner | None = None,
 ) -> LeakageMeter:
     """Run a recipe's candidate under splits that differ only in what they keep whole.
@@ -71,7 +71,7 @@ def measure_leakage(
         With one candidate.
     metric : str
         What is compared.
-    resampling : Resampling or None
+    resampling : Uncertainty or None
         How intervals are made.
     runner : Runner or None
         How runs are made.

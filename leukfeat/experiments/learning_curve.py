@@ -13,7 +13,7 @@ from leukfeat.data.splitfiles import write_folds
 from leukfeat.data.splits import Fold, SplitPlan
 from leukfeat.errors import UsageError
 from leukfeat.evaluation.learning_curve import LearningCurve, SizedRun
-from leukfeat.evaluation.studies import Resampling
+from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.experiments.arms import Runner, only_candidate, recipe_of_run, sibling
 from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.sections import SplitSection
@@ -32,7 +32,7 @@ def learning_curve_of(
     sizes: int = N_SIZES,
     seeds: int = N_SEEDS,
     metric: str = "auroc",
-    resampling: Resampling | None = None,
+    resampling: Uncertainty | None = None,
     runner: Runner | None = None,
 ) -> LearningCurve:
     """The learning curve of the candidate of a finished run.
@@ -68,7 +68,7 @@ def measure_learning_curve(
     sizes: int = N_SIZES,
     seeds: int = N_SEEDS,
     metric: str = "auroc",
-    resampling: Resampling | None = None,
+    resampling: Uncertainty | None = None,
     runner: Runner | None = None,
 ) -> LearningCurve:
     """Run a recipe's candidate on growing parts of every fold's training subjects.
@@ -86,7 +86,7 @@ def measure_learning_curve(
         How often the subjects of a size are drawn; results are means.
     metric : str
         What is measured.
-    resampling : Resampling or None
+    resampling : Uncertainty or None
         How intervals are made.
     runner : Runner or None
         How runs are made.

@@ -14,6 +14,7 @@ from leukfeat.evaluation.caveats import caveats
 from leukfeat.evaluation.metrics import METRICS, score
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.subjects import without_subjects
+from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.reports.alignment import align, manifest_differences
 from leukfeat.reports.contents import (
     Note,
@@ -24,7 +25,7 @@ from leukfeat.reports.contents import (
     fold_table,
     subject_table,
 )
-from leukfeat.reports.estimates import Estimates, Level, Uncertainty
+from leukfeat.reports.estimates import Estimates, Level
 from leukfeat.reports.folders import RunFolder
 from leukfeat.reports.inside import Asked, Inside
 from leukfeat.reports.page.material import Material

@@ -5,72 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
-from leukfeat.errors import UnknownNameError, UsageError
-from leukfeat.evaluation.intervals import LEVEL, METHOD_NAMES, METHODS, Method, Replicates, replicates
+from leukfeat.evaluation.intervals import METHOD_NAMES, Replicates, replicates
 from leukfeat.evaluation.metrics import METRICS, Score, score
 from leukfeat.evaluation.paired import Difference, differences
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.proportions import Share, shares
-from leukfeat.evaluation.resampling import N_DRAWS, Clusters, Draws
+from leukfeat.evaluation.resampling import Clusters, Draws
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.subjects import by_subject
-from leukfeat.reports.table import Cell, Column, Estimate, Table
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
+from leukfeat.reports.table import Cell, Column, Table
 
 Level = Literal["cell", "subject"]
 
 TOO_NARROW = "intervals count images as independent and are too narrow: which images are of one patient is unknown"
-
-
-@dataclass(frozen=True)
-class Uncertainty:
-    """How intervals are made.
-
-    Parameters
-    ----------
-    method : str
-        ``"t"``, ``"percentile"`` or ``"bca"``; see :mod:`leukfeat.evaluation.intervals`.
-    level : float
-        Of the intervals, 0.95 by default.
-    n_draws : int
-        Resamples.
-    seed : int
-        Of the resamples.
-    """
-
-    method: Method = "t"
-    level: float = LEVEL
-    n_draws: int = N_DRAWS
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UnknownNameError("interval", self.method, METHODS)
-        if not 0 < self.level < 1:
-            raise UsageError(f"confidence {self.level}: give a number between 0 and 1, e.g. 0.95")
-        if self.n_draws < 100:
-            raise UsageError(f"{self.n_draws} resamples: give at least 100; 2000 is usual")
-
-    @property
-    def percent(self) -> str:
-        """The level in words: ``"95 %"``."""
-        return f"{100 * self.level:g} %"
-
-
-def uncertainty(method: str, level: float, n_draws: int, seed: int) -> Uncertainty:
-    """An :class:`Uncertainty` from the words of a command line.
-
-    Raises
-    ------
-    UnknownNameError
-        No such method.
-    UsageError
-        A level outside (0, 1), or fewer than 100 resamples.
-    """
-    return Uncertainty(cast(Method, method), level, n_draws, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +57,7 @@ class Estimates:
     @cached_property
     def draws(self) -> Draws:
         """Resamples of the subjects, the same for every run."""
-        clusters = Clusters.of(self.one)
-        return Draws.of(clusters, 2 if clusters.too_few else self.how.n_draws, self.how.seed)
+        return self.how.draws(Clusters.of(self.one))
 
     @property
     def clusters(self) -> Clusters:
@@ -131,7 +82,7 @@ class Estimates:
         exact = self._exact.get(run, {}).get(metric)
         if exact is not None and found.estimate.defined and found.undefined:
             return Estimate(found.estimate, exact.interval)
-        return Estimate(found.estimate, found.interval(self.how.method, self.how.level))
+        return self.how.estimate(found)
 
     @cached_property
     def _exact(self) -> dict[str, dict[str, Share]]:

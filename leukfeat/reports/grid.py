@@ -15,12 +15,13 @@ from leukfeat.errors import ComparisonError, UnknownNameError
 from leukfeat.evaluation.metrics import METRICS, score
 from leukfeat.evaluation.ranks import FRIEDMAN, IMAN_DAVENPORT, NEMENYI, Ranking, rank
 from leukfeat.evaluation.runs import Run
-from leukfeat.reports.estimates import Estimates, Uncertainty
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
+from leukfeat.reports.estimates import Estimates
 from leukfeat.reports.figures.differences import ranking_drawing
 from leukfeat.reports.html import Head, render
 from leukfeat.reports.pairs import spoken
 from leukfeat.reports.sections import Section, drawings_of
-from leukfeat.reports.table import Cell, Column, Estimate, Table, markdown_safe, nothing, printable
+from leukfeat.reports.table import Cell, Column, Table, markdown_safe, nothing, printable
 from leukfeat.textfiles import write_text
 
 _RESEARCH = "Candidates are tested over data sets, never over folds. Research use only; not for diagnosis."

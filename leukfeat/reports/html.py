@@ -10,9 +10,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from leukfeat.evaluation.metrics import Score
+from leukfeat.evaluation.uncertainty import Estimate
 from leukfeat.reports.contents import Note
 from leukfeat.reports.sections import Section
-from leukfeat.reports.table import Cell, Column, Estimate, printable
+from leukfeat.reports.table import Cell, Column, printable
 
 if TYPE_CHECKING:
     from jinja2 import Template

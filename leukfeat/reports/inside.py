@@ -19,9 +19,10 @@ from leukfeat.evaluation.proportions import shares
 from leukfeat.evaluation.resampling import Clusters, Draws
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.thresholds import at
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 from leukfeat.evaluation.verdicts import Verdicts, verdicts
-from leukfeat.reports.estimates import Level, Uncertainty
-from leukfeat.reports.table import Cell, Column, Estimate, Table, nothing
+from leukfeat.reports.estimates import Level
+from leukfeat.reports.table import Cell, Column, Table, nothing
 
 DEFAULT_TARGET = "sensitivity=0.95"
 
@@ -288,8 +289,7 @@ class Inside:
             known = (point.decisions for key, point in self.points.items() if key[2] == level)
             rows = next((decisions for decisions in known if decisions is not None), None)
             if rows is not None:
-                clusters = Clusters.of(rows)
-                yield level, Draws.of(clusters, 2 if clusters.too_few else self.how.n_draws, self.how.seed)
+                yield level, self.how.draws(Clusters.of(rows))
 
     @property
     def _seen(self) -> tuple[str, ...]:

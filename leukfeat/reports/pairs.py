@@ -11,8 +11,9 @@ from leukfeat.evaluation.multiplicity import holm
 from leukfeat.evaluation.opinions import equivalence, second_opinions
 from leukfeat.evaluation.paired import PAIRED_BOOTSTRAP, Difference
 from leukfeat.evaluation.resampled_t import CORRELATED_T, ROPE, SURE
+from leukfeat.evaluation.uncertainty import Estimate
 from leukfeat.reports.estimates import TOO_NARROW, Estimates
-from leukfeat.reports.table import Column, Estimate, Table, nothing
+from leukfeat.reports.table import Column, Table, nothing
 
 _SPOKEN = 6  # pairs that get a sentence; the table has them all
 

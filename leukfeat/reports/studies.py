@@ -11,10 +11,11 @@ from leukfeat.evaluation.learning_curve import LearningCurve
 from leukfeat.evaluation.metrics import METRICS
 from leukfeat.evaluation.paired import Difference
 from leukfeat.evaluation.site_matrix import SiteCell, SiteMatrix
-from leukfeat.evaluation.studies import Measured, Resampling, Study
+from leukfeat.evaluation.studies import Study
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 from leukfeat.reports.estimates import TOO_NARROW
 from leukfeat.reports.pairs import p_in_words, spoken
-from leukfeat.reports.table import Cell, Column, Estimate, Table, printable
+from leukfeat.reports.table import Cell, Column, Table, printable
 
 
 def study_table(study: Study) -> Table:
@@ -188,11 +189,11 @@ def _gain(study: LeakageMeter, arm: Arm) -> Cell:
     return None
 
 
-def _estimate(measured: Measured) -> Estimate:
+def _estimate(measured: Estimate) -> Estimate:
     return Estimate(measured.score, measured.interval)
 
 
-def _spread(one: Difference, how: Resampling, n_clusters: int, unit: str) -> str:
+def _spread(one: Difference, how: Uncertainty, n_clusters: int, unit: str) -> str:
     """Interval and p value of a difference, or why there is none."""
     if not one.interval.defined:
         return f"no interval: {one.interval.reason}"
@@ -200,7 +201,7 @@ def _spread(one: Difference, how: Resampling, n_clusters: int, unit: str) -> str
     return f"{span}, p {p_in_words(one.p.value)}, {n_clusters:,} {plural(unit)}"
 
 
-def _brackets(how: Resampling, n_clusters: int, unit: str) -> str:
+def _brackets(how: Uncertainty, n_clusters: int, unit: str) -> str:
     return f"in brackets: {_percent(how)} intervals from {how.n_draws:,} resamples of {n_clusters:,} {plural(unit)}"
 
 
@@ -208,7 +209,7 @@ def _narrow(unit: str) -> tuple[str, ...]:
     return (TOO_NARROW,) if unit in ("image", "group of images") else ()
 
 
-def _percent(how: Resampling) -> str:
+def _percent(how: Uncertainty) -> str:
     return f"{100 * how.level:g} %"
 
 

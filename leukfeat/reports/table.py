@@ -8,26 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leukfeat.evaluation.intervals import Interval
 from leukfeat.evaluation.metrics import Score
+from leukfeat.evaluation.uncertainty import Estimate
 from leukfeat.textfiles import write_csv
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score with its interval; either may be undefined.
-
-    Attributes
-    ----------
-    score : Score
-        The number.
-    interval : Interval
-        Where the true value lies.
-    """
-
-    score: Score
-    interval: Interval
-
 
 Cell = str | int | float | Score | Estimate | None
 

@@ -20,9 +20,10 @@ from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Clusters, Draws
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.site_matrix import Site, SiteMatrix
-from leukfeat.evaluation.studies import Resampling, Study
+from leukfeat.evaluation.studies import Study
+from leukfeat.evaluation.uncertainty import Uncertainty
 
-FEW = Resampling(n_draws=200)
+FEW = Uncertainty(n_draws=200)
 
 
 def predicted(seed: int = 0, *, n_subjects: int = 12, n_cells: int = 5, repeats: int = 1, skill: float = 1.0) -> Run:

@@ -11,9 +11,10 @@ from leukfeat.errors import UnknownNameError, UsageError
 from leukfeat.evaluation.intervals import Interval
 from leukfeat.evaluation.metrics import Score, score
 from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 from leukfeat.reports.comparison import compare
-from leukfeat.reports.estimates import TOO_NARROW, Estimates, Uncertainty
-from leukfeat.reports.table import Column, Estimate, Table
+from leukfeat.reports.estimates import TOO_NARROW, Estimates
+from leukfeat.reports.table import Column, Table
 
 QUICK = Uncertainty(n_draws=200)
 ESTIMATES = Table(

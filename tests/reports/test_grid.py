@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from leukfeat.errors import ComparisonError
-from leukfeat.reports.estimates import Uncertainty
+from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.reports.grid import grid
 
 QUICK = Uncertainty(n_draws=100)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from leukfeat.evaluation.intervals import Interval
 from leukfeat.evaluation.metrics import Score
+from leukfeat.evaluation.uncertainty import Estimate
 from leukfeat.reports import html
 from leukfeat.reports.checklists import checklists
 from leukfeat.reports.contents import Note
 from leukfeat.reports.sections import Picture, Section
-from leukfeat.reports.table import Column, Estimate, Table
+from leukfeat.reports.table import Column, Table
 
 EVIL = "<b onclick='x()'>&"
 

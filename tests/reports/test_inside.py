@@ -10,8 +10,8 @@ import pytest
 from leukfeat.errors import UnknownNameError, UsageError
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.thresholds import at
+from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.reports.comparison import compare
-from leukfeat.reports.estimates import Uncertainty
 from leukfeat.reports.inside import Asked
 from tests.evaluation.conftest import make_study
 

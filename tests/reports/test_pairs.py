@@ -9,8 +9,8 @@ import pytest
 
 from leukfeat.errors import ComparisonError
 from leukfeat.evaluation.runs import Run
+from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.reports.comparison import compare
-from leukfeat.reports.estimates import Uncertainty
 from leukfeat.reports.pairs import p_in_words, spoken
 
 QUICK = Uncertainty(n_draws=300)

@@ -13,7 +13,8 @@ from leukfeat.evaluation.learning_curve import CurvePoint, LearningCurve
 from leukfeat.evaluation.metrics import Score
 from leukfeat.evaluation.paired import Difference
 from leukfeat.evaluation.site_matrix import Site, SiteCell, SiteMatrix
-from leukfeat.evaluation.studies import Measured, Resampling, Study
+from leukfeat.evaluation.studies import Study
+from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 from leukfeat.reports.estimates import TOO_NARROW
 from leukfeat.reports.figures.studies import leakage_drawing, learning_curve_drawing, sites_drawing
 from leukfeat.reports.studies import described, study_lines, study_sentences, study_table
@@ -21,8 +22,8 @@ from leukfeat.reports.studies import described, study_lines, study_sentences, st
 WHY = "class 'ALL' has 1 subject"
 
 
-def measured(value: float, low: float, high: float) -> Measured:
-    return Measured(Score(value), Interval(low, high))
+def measured(value: float, low: float, high: float) -> Estimate:
+    return Estimate(Score(value), Interval(low, high))
 
 
 def step(first: str, second: str, value: float, low: float, high: float, p: float) -> Difference:
@@ -36,7 +37,7 @@ METER = LeakageMeter(
     images=144,
     unit="linked subject",
     n_clusters=24,
-    resampling=Resampling(n_draws=500),
+    resampling=Uncertainty(n_draws=500),
     arms=(
         Arm("image-level", "runs/a", measured(0.95, 0.9, 0.99), 1.0, ("image-level: optimistic",)),
         Arm("subject-level", "runs/b", measured(0.8, 0.7, 0.9), 0.25, ()),
@@ -55,7 +56,7 @@ CURVE = LearningCurve(
     metric="auroc",
     unit="subject",
     n_clusters=24,
-    resampling=Resampling(),
+    resampling=Uncertainty(),
     points=(
         CurvePoint(4, 24, 3, "runs/4", measured(0.6, 0.5, 0.7), Score(0.03)),
         CurvePoint(19.2, 115.2, 1, "runs/all", measured(0.75, 0.6, 0.85), Score.undefined("one draw")),
@@ -65,7 +66,7 @@ CURVE = LearningCurve(
 MATRIX = SiteMatrix(
     candidate="densenet201 → svm",
     metric="auroc",
-    resampling=Resampling(),
+    resampling=Uncertainty(),
     sites=(
         Site("munich", "cells", 60, 12, (("ALL", 30), ("HEM", 30)), 1.0, 0.66, 60),
         Site("tehran", "fields", 80, None, (("ALL", 50), ("HEM", 30)), 0.0, 0.01, 60),
@@ -131,7 +132,7 @@ def test_what_is_unknown_is_said_and_not_shown_as_a_number() -> None:
     """Undefined intervals and scores keep their reason; no NaN is ever printed."""
     unsure = replace(METER.differences[0], interval=Interval.undefined(WHY), p=Score.undefined(WHY))
     nothing = replace(METER.differences[1], estimate=Score.undefined("one class only"))
-    arm = replace(METER.arms[0], measured=Measured(Score(0.95), Interval.undefined(WHY)))
+    arm = replace(METER.arms[0], measured=Estimate(Score(0.95), Interval.undefined(WHY)))
     meter = replace(METER, arms=(arm, *METER.arms[1:]), differences=(unsure, nothing), unit="group of images")
     sentences = study_sentences(meter)
     assert sentences[0].endswith(f"a difference of +0.200 (no interval: {WHY}).")
@@ -162,7 +163,7 @@ def test_every_kind_of_study_is_drawn_with_its_numbers() -> None:
         assert drawing.table.rows
     assert leakage_drawing(METER).table == study_table(METER)
     assert "0.950" in leakage_drawing(METER).svg
-    undefined = Measured(Score.undefined(WHY), Interval.undefined(WHY))
+    undefined = Estimate(Score.undefined(WHY), Interval.undefined(WHY))
     assert math.isnan(undefined.score.value)
     meter = replace(METER, arms=(replace(METER.arms[0], measured=undefined), *METER.arms[1:]))
     svg = leakage_drawing(meter).svg

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from leukfeat.evaluation.metrics import Score
 from leukfeat.evaluation.reliability import Reliability
+from leukfeat.evaluation.uncertainty import Estimate
 from leukfeat.reports.contents import Note
 from leukfeat.reports.drawing import COLOURS, GREY, drawn, wrapped
 from leukfeat.reports.sections import Drawing
-from leukfeat.reports.table import Cell, Column, Estimate, Table
+from leukfeat.reports.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from leukfeat.evaluation.caveats import caveats
 from leukfeat.evaluation.metrics import METRICS
 from leukfeat.evaluation.runs import Run
+from leukfeat.evaluation.uncertainty import Estimate
 from leukfeat.reports.checklists import checklists
 from leukfeat.reports.contents import flat, parameters
 from leukfeat.reports.page.material import Material
 from leukfeat.reports.sections import Section, anchors
-from leukfeat.reports.table import Cell, Column, Estimate, Table
+from leukfeat.reports.table import Cell, Column, Table
 
 _COMMAND = "command"  # where a run's environment keeps the words it was started with
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from leukfeat.audit.findings import Finding
 from leukfeat.audit.matching import area_matched
+from leukfeat.evaluation.uncertainty import Estimate
 from leukfeat.reports.figures.area import PANELS, Sized, area_drawing
 from leukfeat.reports.figures.studies import leakage_drawing, learning_curve_drawing, sites_drawing
 from leukfeat.reports.page.material import Audited, Material
 from leukfeat.reports.sections import Drawing, Picture, Section
 from leukfeat.reports.studies import described, study_sentences
-from leukfeat.reports.table import Cell, Column, Estimate, Table
+from leukfeat.reports.table import Cell, Column, Table
 
 _CASES = 20  # cases of evidence that are listed; the audit's own files have them all
 _LARGEST = 4_000_000  # bytes of a picture that is put into the page
