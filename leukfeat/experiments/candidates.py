@@ -121,7 +121,7 @@ class HeadOnFeatures:
             "head": {
                 name: value
                 for name, value in self.head.get_params(deep=False).items()
-                if name not in ("storage", "study_name")
+                if name not in ("storage", "study_name", "out_of_fold")
             },
         }
 
@@ -193,6 +193,7 @@ class HeadOnFeatures:
         learn = np.concatenate([train, validation])
         X = encoded.features.X_for(manifest, learn)
         head = self._head_for(f"r{fold.repeat}-f{fold.number}")
+        head.set_params(out_of_fold=len(fold.test) > 0)  # of the model to keep nobody asks for inner predictions
         if len(validation):
             position = np.arange(len(learn))
             head.set_params(inner_folds=[(position[: len(train)], position[len(train) :])])

@@ -67,6 +67,9 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         names of their own, because they are given in units that mean the same for any number d of features:
         ``C_times_d`` of logistic regression, ``gamma_times_d`` of the support-vector machine,
         ``max_features_per_sqrt_d`` of the forest.
+    out_of_fold : bool
+        Whether ``inner_rows_`` and ``inner_proba_`` are made, which takes one more fit an inner fold; without, both are
+        empty.
     random_state : int, RandomState or None
         Seeds inner folds, trials and classifiers.
 
@@ -96,7 +99,8 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     inner_proba_ : ndarray of shape (m, K), float64
         Their probabilities by models with ``best_params_`` that had not seen them (see
         :meth:`leukfeat.heads.inner.InnerFits.out_of_fold`): what a temperature or a threshold may be learned from.
-        Both are empty where a support-vector machine has too few groups to be calibrated inside inner folds.
+        Both are empty without ``out_of_fold``, and where a support-vector machine has too few groups to be calibrated
+        inside inner folds.
 
     Examples
     --------
@@ -118,6 +122,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         storage: Any = None,
         study_name: str | None = None,
         params: Mapping[str, Any] | None = None,
+        out_of_fold: bool = True,
         random_state: Any = 0,
     ) -> None:
         self.head = head
@@ -128,6 +133,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.storage = storage
         self.study_name = study_name
         self.params = params
+        self.out_of_fold = out_of_fold
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
@@ -281,11 +287,14 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def _out_of_fold(self, inner: InnerFits, n_classes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Inner predictions of the best parameters; none where there is too little to make them honestly."""
+        none = np.empty(0, dtype=np.int64), np.empty((0, n_classes))
+        if not self.out_of_fold:
+            return none
         try:
             with sklearn.config_context(enable_metadata_routing=False):
                 return inner.out_of_fold(self.best_params_)
         except HeadError:
-            return np.empty(0, dtype=np.int64), np.empty((0, n_classes))
+            return none
 
     def _refitted(self, spec: HeadSpec, table: Table, pairs: Splits, fold_seed: int, seed: int) -> Any:
         """The best Pipeline on all rows."""

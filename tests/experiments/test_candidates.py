@@ -115,3 +115,14 @@ def test_the_same_vectors_by_an_encoder_that_saw_more_are_another_candidate() ->
     head = TunedHead("logistic", n_trials=1)
     one, two = (HeadOnFeatures((), head, features=each).identity(manifest) for each in (features, knowing))
     assert one != two
+
+
+def test_the_model_to_keep_pays_for_no_inner_predictions() -> None:
+    """They judge a test part; the model to keep has none, and each costs a fit an inner fold."""
+    manifest = _cells_with_a_test_part()
+    X = np.random.default_rng(0).normal(size=(len(manifest), 4)).astype(np.float32)
+    head = TunedHead("knn", n_trials=1, inner_folds=2)
+    candidate = HeadOnFeatures((), head, features=Features(X, manifest.sample))
+    plan = SplitPlan.fixed_test(manifest, "prelim", validation=0.5, validation_by="image", seed=0)
+    assert candidate.fit(manifest, plan.folds[0]).inner is not None
+    assert candidate.fit_all(manifest).inner is None
