@@ -127,11 +127,13 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000, help="resamples an interval")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--subjects", type=int, nargs="+", default=(20, 40, 100))
+    parser.add_argument("--sizes", nargs="+", choices=tuple(_SIZES), default=tuple(_SIZES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--quick", action="store_true", help="20 simulations of the settings with 20 subjects")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    settings = [one for one in SETTINGS if one.subjects in ((20,) if given.quick else given.subjects)]
+    subjects = (20,) if given.quick else given.subjects
+    settings = [one for one in SETTINGS if one.subjects in subjects and one.sizes in given.sizes]
     methods = tuple(given.methods)
     simulations = 20 if given.quick else given.simulations
     for setting in settings:

@@ -8,7 +8,6 @@ that recruits patients and healthy donors would.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,9 +97,8 @@ class Clusters:
         """For how many clusters those of each class that is present count, (k,).
 
         Their number, where all have as many rows. Where a few clusters hold most rows they decide alone, as if there
-        were (Σm)² / Σm² of them, m being their rows (Carter, Schnepel and Steigerwald 2017); between that number and
-        the plain one the geometric mean is taken, by which intervals cover what they promise in simulation
-        (``benchmarks/coverage.py``).
+        were (Σm)² / Σm² of them, m being their rows (Carter, Schnepel and Steigerwald 2017), and never fewer than two:
+        one degree of freedom already reaches over nearly all that a metric can be.
 
         References
         ----------
@@ -109,7 +107,7 @@ class Clusters:
         """
         rows = np.bincount(self.of_row, minlength=len(self)).astype(np.float64)
         sizes = (rows[self.stratum == k] for k in np.flatnonzero(self.per_stratum))
-        return np.array([math.sqrt(len(m) * m.sum() ** 2 / (m**2).sum()) for m in sizes])
+        return np.array([max(2.0, m.sum() ** 2 / (m**2).sum()) for m in sizes])
 
     @property
     def freedom(self) -> float:
