@@ -61,6 +61,19 @@ def test_near_duplicates_are_written_as_groups_that_a_split_uses(
     assert json.loads(Path("again/audit.json").read_text())["findings"] == facts["findings"]
 
 
+def test_groups_can_be_written_by_the_words_in_which_they_will_be_used(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """'--split grouped' needs groups, and '--write-groups' is how to get them: together they are no contradiction."""
+    wanted = ["audit", cells, "--subjects", "unknown", "--split", "grouped", "--folds", "2"]
+    status, _, err = leukfeat(*wanted, capsys=capsys)
+    assert (status, "needs subjects" in err) == (1, True)
+    status, out, _ = leukfeat(*wanted, "--write-groups", "groups.csv", capsys=capsys)
+    assert status == 0
+    assert Path("groups.csv").is_file()
+    assert "split: per-image" in out
+
+
 def test_an_undeclared_leak_gives_exit_status_one_unless_it_is_allowed(
     drawn: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

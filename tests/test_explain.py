@@ -23,6 +23,7 @@ from leukfeat.errors import LeukfeatError, MissingImagesError, RunError, Unknown
 from leukfeat.experiments.bundle import save_bundle
 from leukfeat.experiments.kept import Kept
 from leukfeat.heads.tuning import TunedHead
+from leukfeat.reports.folders import RunFolder
 
 app = typer.Typer()
 app.command()(explain)
@@ -147,3 +148,19 @@ def test_a_count_is_a_positive_number(here: Path, count: str) -> None:
     status, said, _ = command(here / "plain", here / "cells" / "cells.csv", "--count", count)
     assert status == 2
     assert "--count" in said
+
+
+def test_explanations_of_a_run_stand_in_it_where_its_report_looks(here: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "mine"
+    run.mkdir(parents=True)
+    (here / "plain").rename(run / "model")
+    (run / "run.json").write_text("{}")
+    try:
+        for named in (run, run / "model"):
+            status, said, _ = command(named, here / "cells" / "cells.csv", "--count", 2)
+            assert (status, str(run / "explanations" / "random.png") in said) == (0, True)
+        found = RunFolder.read(run)
+        assert found.picture("random").startswith(b"\x89PNG")
+        assert found.picture("worst").startswith(b"\x89PNG")
+    finally:
+        (run / "model").rename(here / "plain")

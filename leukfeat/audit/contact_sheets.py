@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from leukfeat.audit.findings import Finding
+from leukfeat.audit.findings import CODES, Finding
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.pixels import read_row
 from leukfeat.errors import ImageError
@@ -97,6 +97,14 @@ def write_sheets(manifest: Manifest, findings: Iterable[Finding], folder: Path |
             sheet.save(temporary, format="PNG")
         written.append(file)
     return written
+
+
+def remove_sheets(folder: Path | str) -> None:
+    """Remove what :func:`write_sheets` wrote before; a file of any other name stays."""
+    for file in Path(folder).glob("*.png"):
+        code, _, number = file.stem.rpartition("-") if file.stem[-1].isdigit() else (file.stem, "", "1")
+        if code in CODES and number.isdigit():
+            file.unlink()
 
 
 def _title(case: Mapping[str, object]) -> str:

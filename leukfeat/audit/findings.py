@@ -143,11 +143,19 @@ def check_codes(codes: Iterable[str]) -> tuple[str, ...]:
     ------
     UnknownNameError
         One of them is in no table.
+    UsageError
+        One of them is no leak, and stops nothing.
     """
     wanted = tuple(dict.fromkeys(codes))
+    leaks = [code for code, kind in CODES.items() if kind.severity == "leak"]
     for code in wanted:
         if code not in CODES:
-            raise UnknownNameError("finding", code, CODES, shown=len(CODES))
+            raise UnknownNameError("finding", code, leaks, shown=len(leaks))
+        if code not in leaks:
+            raise UsageError(
+                f"{code} is a {CODES[code].severity} and stops nothing, so there is nothing to allow; leaks that can be"
+                f" allowed: {', '.join(leaks)}"
+            )
     return wanted
 
 

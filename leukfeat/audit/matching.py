@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from leukfeat.audit.findings import Finding
 from leukfeat.evaluation.intervals import Interval, Replicates, scale_of
-from leukfeat.evaluation.metrics import Score, Scored, score
+from leukfeat.evaluation.metrics import Score, score
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import N_DRAWS, Clusters, Draws
+from leukfeat.evaluation.scored import Scored
 
 Values = NDArray[np.float64]
 

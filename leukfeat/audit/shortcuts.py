@@ -5,7 +5,7 @@ Where one of the baselines of :mod:`leukfeat.audit.baselines` beats chance, a ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from leukfeat.audit.baselines import BASELINES, ShortcutCandidate
 from leukfeat.audit.findings import Finding
-from leukfeat.audit.measurements import Measurements, Progress, measure_rows
+from leukfeat.audit.measurements import Measurements, measure_rows
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import UnknownNameError
@@ -22,6 +22,8 @@ from leukfeat.evaluation.intervals import Interval, intervals
 from leukfeat.evaluation.metrics import METRICS, Score, score
 from leukfeat.evaluation.resampling import Clusters, Draws
 from leukfeat.evaluation.runs import Run
+
+Progress = Callable[[str, int, int], None]
 
 CHANCE = 0.5
 """AUROC of guessing, for two classes and for the mean over several."""
@@ -160,8 +162,8 @@ def shortcut_suite(
     n_draws : int
         Resamples of the intervals: fewer than for results, because there are many baselines, and enough for a
         standard error.
-    progress : callable(done, total) or None
-        Called after every image that was measured.
+    progress : callable(what, done, total) or None
+        Called after every image that was measured, and after every baseline.
 
     Returns
     -------
@@ -180,7 +182,11 @@ def shortcut_suite(
         if name not in BASELINES:
             raise UnknownNameError("shortcut", name, BASELINES)
     rows = np.unique(np.concatenate([np.concatenate([f.train, f.validation, f.test]) for f in plan.folds]))
-    measured = measure_rows(manifest, rows, progress=progress) if measurements is None else measurements
+    told = progress or (lambda what, done, total: None)
+    if measurements is None:
+        measured = measure_rows(manifest, rows, progress=lambda done, total: told("measurements", done, total))
+    else:
+        measured = measurements
     place = {sample: number for number, sample in enumerate(measured.sample)}
     unread = set(measured.unread)
     usable = np.array([sample in place and sample not in unread for sample in manifest.sample])
@@ -189,7 +195,8 @@ def shortcut_suite(
     shortcuts: dict[str, Shortcut] = {}
     unmeasured: dict[str, str] = {}
     draws: Draws | None = None
-    for name in wanted:
+    for done, name in enumerate(wanted):
+        told("baselines", done, len(wanted))
         X = np.where(usable[:, None], BASELINES[name].features(measured)[source], np.nan)
         if np.isnan(X[rows]).all():
             unmeasured[name] = "undefined in every image"
@@ -199,6 +206,7 @@ def shortcut_suite(
             clusters = Clusters.of(run.predictions)
             draws = Draws.of(clusters, 2 if clusters.too_few else n_draws)
         shortcuts[name] = _shortcut(name, run, draws)
+    told("baselines", len(wanted), len(wanted))
     return ShortcutReport(shortcuts, unmeasured, measured)
 
 

@@ -20,8 +20,15 @@ def explain(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for pictures and tables.")
-    ] = Path("explanations"),
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Folder for pictures and tables. [default: explanations, in the run folder where the model is of one:"
+            " 'leukfeat compare' shows them]",
+        ),
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="Another model, drawn beside: a baseline and its variant.")
     ] = None,
@@ -58,6 +65,7 @@ def explain(
     """
     from leukfeat.experiments.explanation import Wish
     from leukfeat.experiments.explanation import explain as explain_images
+    from leukfeat.experiments.explanation_folder import explanations_of
     from leukfeat.experiments.prediction import load
 
     given = {"device": device, "batch_size": batch_size, "num_workers": num_workers}
@@ -68,7 +76,7 @@ def explain(
         found = explain_images(
             model,
             images,
-            output,
+            output or explanations_of(bundle),
             wish,
             against=other,
             dataset=dataset,

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from leukfeat.errors import UnknownNameError, UsageError
 from leukfeat.evaluation.intervals import LEVEL
-from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED, Scored
+from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Draws
+from leukfeat.evaluation.scored import Scored
 
 Kind = Literal["roc", "precision-recall"]
 Values = NDArray[np.float64]

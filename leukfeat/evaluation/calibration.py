@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from leukfeat.errors import PredictionsError, UnknownNameError
 from leukfeat.evaluation.inner import InnerPredictions, outer_folds, without_inner
-from leukfeat.evaluation.metrics import Scored
 from leukfeat.evaluation.odds import FURTHEST, as_columns, fit_line, log_odds
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Clusters
+from leukfeat.evaluation.scored import Scored
 
 Proba = NDArray[np.float64]
 Learned = Mapping[str, Any]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from leukfeat.evaluation.metrics import Scored
 from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.scored import Scored
 
 _GRID = 1001  # points of a mean curve
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.errors import UsageError
-from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED, Scored
+from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Draws
+from leukfeat.evaluation.scored import Scored
 
 Values = NDArray[np.float64]
 

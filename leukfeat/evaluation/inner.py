@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -32,12 +33,23 @@ class InnerPredictions(Predictions):
 
     def of_fold(self, repeat: int, fold: int) -> Predictions | None:
         """The rows that train one outer fold, as ordinary predictions; None where there are none."""
+        key = repeat, fold
+        if key not in self._taken:
+            self._taken[key] = self._rows_of(repeat, fold)
+        return self._taken[key]
+
+    @cached_property
+    def _taken(self) -> dict[tuple[int, int], Predictions | None]:
+        """The folds that were asked for: calibration, thresholds and verdicts all want the same."""
+        return {}
+
+    def _rows_of(self, repeat: int, fold: int) -> Predictions | None:
         rows = np.flatnonzero((self.repeat == repeat) & (self.fold == fold))
         if not len(rows):
             return None
-        part = self.take(rows)
-        columns: dict[str, Any] = {column.name: getattr(part, column.name) for column in fields(part)}
-        return Predictions(**columns)
+        columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
+        taken = {name: value[rows] for name, value in columns.items() if isinstance(value, np.ndarray)}
+        return Predictions(**{**columns, **taken})
 
 
 class OuterFold(NamedTuple):

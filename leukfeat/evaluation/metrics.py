@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 
 from leukfeat.errors import UnknownNameError
 from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.scored import Scored
 
 POSITIVE_NOT_STATED = "positive class not stated: pass --positive"
 MACRO = "macro one-vs-rest"
-
-_ROUNDING = 1e-9  # rows that miss a sum of 1 by less are whole: float arithmetic, not a tool that wrote few digits
 
 
 @dataclass(frozen=True)
@@ -52,84 +50,6 @@ class Score:
 
     def __str__(self) -> str:
         return f"{self.value:.3f}" if self.defined else "–"
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """Predictions of one repeat as the metrics want them: classes as column numbers.
-
-    Attributes
-    ----------
-    y_true, y_pred : ndarray of shape (n,), int64
-        Column of the true and of the predicted class.
-    stored : ndarray of shape (n, k), float64
-        Probabilities as the predictions hold them; rows are ranked by these.
-    classes : tuple of str
-        Names of the columns.
-    positive : int or None
-        Column of the positive class of a two-class problem, where it is stated.
-    """
-
-    y_true: NDArray[np.int64]
-    y_pred: NDArray[np.int64]
-    stored: NDArray[np.float64]
-    classes: tuple[str, ...]
-    positive: int | None
-
-    @classmethod
-    def of(cls, predictions: Predictions) -> Scored:
-        """Prepare predictions."""
-        column = {name: k for k, name in enumerate(predictions.classes)}
-        stated = predictions.positive if len(predictions.classes) == 2 else None
-        return cls(
-            y_true=np.array([column[name] for name in predictions.y_true.tolist()]),
-            y_pred=np.array([column[name] for name in predictions.y_pred.tolist()]),
-            stored=predictions.proba,
-            classes=predictions.classes,
-            positive=None if stated is None else column[stated],
-        )
-
-    @cached_property
-    def proba(self) -> NDArray[np.float64]:
-        """Probabilities whose rows sum to 1; those that another tool rounded are divided by their sum."""
-        whole = self.stored.sum(axis=1, keepdims=True)
-        return np.where(np.abs(whole - 1) > _ROUNDING, self.stored / whole, self.stored)
-
-    def ranking(self, k: int) -> NDArray[np.float64]:
-        """What orders the rows by how much they speak for class ``k``, of shape (n,); equal where they say the same.
-
-        Of several classes this is the stored column, untouched, because any arithmetic may break a tie. Of two it is
-        the rank of the odds from both columns: where one probability rounds to 1.0 the other still tells rows apart,
-        and turning the classes round turns the order round exactly.
-        """
-        if len(self.classes) > 2:
-            return self.stored[:, k]
-        pro, contra = self.stored[:, k], self.stored[:, 1 - k]
-        with np.errstate(divide="ignore", over="ignore"):  # an odds of infinity is the last rank
-            odds = np.where(pro >= contra, pro / contra - 1, 1 - contra / pro)
-        # sklearn takes no infinity, so the rank stands for the odds
-        return np.unique(odds, return_inverse=True)[1].astype(np.float64)
-
-    @cached_property
-    def confusion(self) -> NDArray[np.int64]:
-        """Counts of shape (k, k): true classes are rows, predicted classes columns."""
-        k = len(self.classes)
-        return np.bincount(self.y_true * k + self.y_pred, minlength=k * k).reshape(k, k)
-
-    @property
-    def absent(self) -> str:
-        """Why a statistic over all classes is undefined here; empty where every class has samples."""
-        empty = [self.classes[k] for k in np.flatnonzero(self.confusion.sum(axis=1) == 0)]
-        if len(self.classes) - len(empty) < 2:
-            return "one class only"
-        return f"class {empty[0]!r} has no samples" if empty else ""
-
-    @property
-    def of_interest(self) -> Sequence[int]:
-        """The columns a one-vs-rest statistic looks at: the positive class of two, every one of several."""
-        if len(self.classes) > 2:
-            return range(len(self.classes))
-        return () if self.positive is None else (self.positive,)
 
 
 Function = Callable[[Scored], Score]
@@ -245,6 +165,8 @@ def _balanced_accuracy(scored: Scored) -> Score:
 def _weighted_f1(scored: Scored) -> Score:
     from sklearn.metrics import f1_score
 
+    if len(np.unique(scored.y_true)) < 2:  # it would be a function of the recall alone
+        return Score.undefined("one class only")
     return Score(float(f1_score(scored.y_true, scored.y_pred, average="weighted", zero_division=0.0)))
 
 
@@ -279,6 +201,8 @@ def _specificity(scored: Scored, k: int) -> Score:
 
 def _precision(scored: Scored, k: int) -> Score:
     said = scored.confusion[:, k].sum()
+    if (scored.y_true == k).all():  # nothing could be called so by mistake
+        return Score.undefined(f"only class {scored.classes[k]!r} has samples")
     return _ratio(scored.confusion[k, k], said, f"class {scored.classes[k]!r} is never predicted")
 
 
@@ -293,13 +217,20 @@ def _matthews(scored: Scored) -> Score:
 
 
 def _auroc(scored: Scored) -> Score:
-    from sklearn.metrics import roc_auc_score
-
     if scored.absent:
         return Score.undefined(scored.absent)
     # with two classes either column gives the same area, so no positive class is needed
     columns = scored.of_interest or (1,)
-    return Score(float(np.mean([roc_auc_score(scored.y_true == k, scored.ranking(k)) for k in columns])))
+    return Score(float(np.mean([_area(scored.y_true == k, scored.ranking(k)) for k in columns])))
+
+
+def _area(positive: NDArray[np.bool_], ranking: NDArray[np.float64]) -> float:
+    """Share of pairs that stand in the right order, ties counting half (Mann and Whitney); from mid-ranks, exactly."""
+    _, place, ties = np.unique(ranking, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]
+    n_positive = int(positive.sum())
+    above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(above / (n_positive * (len(positive) - n_positive)))
 
 
 def _auprc(scored: Scored, k: int) -> Score:
@@ -307,6 +238,8 @@ def _auprc(scored: Scored, k: int) -> Score:
 
     if not (scored.y_true == k).any():
         return Score.undefined(f"class {scored.classes[k]!r} has no samples")
+    if (scored.y_true == k).all():
+        return Score.undefined(f"only class {scored.classes[k]!r} has samples")
     return Score(float(average_precision_score(scored.y_true == k, scored.ranking(k))))
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leukfeat.errors import UsageError
-from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED, Score, Scored
+from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED, Score
 from leukfeat.evaluation.odds import fit_line, log_odds
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.reliability import (
@@ -29,6 +29,7 @@ from leukfeat.evaluation.reliability import (
     partition,
     top_label,
 )
+from leukfeat.evaluation.scored import Scored
 
 
 def calibration_scores(predictions: Predictions, n_bins: int = N_BINS) -> dict[str, Score]:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from leukfeat.evaluation.delong import clustered_delong
 from leukfeat.evaluation.mcnemar import clustered_mcnemar, mcnemar
-from leukfeat.evaluation.metrics import METRICS, Scored, score_by_fold
+from leukfeat.evaluation.metrics import METRICS, score_by_fold
 from leukfeat.evaluation.outcome import Outcome
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampled_t import Posterior, corrected_resampled_t, correlated_t
 from leukfeat.evaluation.resampling import Clusters
+from leukfeat.evaluation.scored import Scored
 from leukfeat.evaluation.subjects import by_subject, without_subjects
 
 
@@ -37,7 +38,8 @@ def second_opinions(first: Predictions, second: Predictions, metric: str) -> tup
     """Every test that fits two runs on the same rows.
 
     The clustered DeLong test where two classes are ranked; the clustered McNemar test of accuracy, and the exact one
-    of subjects' verdicts; the corrected resampled t test where every sample is tested once a repeat.
+    of subjects' verdicts (clustered where subjects are linked); the corrected resampled t test where every sample is
+    tested once a repeat.
 
     Parameters
     ----------
@@ -59,8 +61,7 @@ def second_opinions(first: Predictions, second: Predictions, metric: str) -> tup
         areas = clustered_delong(scores, first.y_true == first.classes[k], clusters, first.repeat)
         found.insert(0, Opinion("AUROC of cells", areas.compare()))
     if not without_subjects(first) and len(np.unique(first.repeat)) == 1:
-        right = [rows.y_true == rows.y_pred for rows in (by_subject(first), by_subject(second))]
-        found.append(Opinion("accuracy of subjects", mcnemar(right[0], right[1])))
+        found.append(Opinion("accuracy of subjects", _of_subjects(by_subject(first), by_subject(second))))
     sizes = _sizes(first)
     if sizes is not None:
         one, two = _by_fold(first, metric), _by_fold(second, metric)
@@ -88,6 +89,14 @@ def equivalence(first: Predictions, second: Predictions, metric: str, rope: floa
     if METRICS[metric].direction == "lower":
         one, two = -one, -two
     return correlated_t(one, two, *sizes, rope=rope)
+
+
+def _of_subjects(first: Predictions, second: Predictions) -> Outcome:
+    """The exact test of verdicts; the clustered one where several ids may be one person, which no exact test knows."""
+    right = [rows.y_true == rows.y_pred for rows in (first, second)]
+    if len(np.unique(first.group)) < len(first):
+        return clustered_mcnemar(right[0], right[1], Clusters.of(first).of_row)
+    return mcnemar(right[0], right[1])
 
 
 def _ranking(predictions: Predictions, k: int) -> NDArray[np.float64]:

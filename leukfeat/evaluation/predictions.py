@@ -111,6 +111,8 @@ class Predictions:
             )
 
     def _check_once(self) -> None:
+        if len(set(self.sample.tolist())) == len(self):
+            return
         within = self.once_within
         keys = Counter(zip(*(getattr(self, name).tolist() for name in (*within, "sample")), strict=True))
         (key, times) = keys.most_common(1)[0]
@@ -149,6 +151,15 @@ class Predictions:
         """Known subjects tested in more than one fold of a repeat; 0 where subjects are unknown."""
         return self._divided(self.subject) if self.subjects_known else 0
 
+    @cached_property
+    def mixed_subjects(self) -> tuple[str, ...]:
+        """Known subjects with cells of several classes, in order of first appearance."""
+        if not self.subjects_known:
+            return ()
+        pairs = dict.fromkeys(zip(self.subject.tolist(), self.y_true.tolist(), strict=True))
+        classes = Counter(subject for subject, _ in pairs)
+        return tuple(subject for subject, times in classes.items() if times > 1)
+
     def _divided(self, owner: NDArray[np.str_]) -> int:
         folds: dict[tuple[int, str], set[int]] = {}
         for repeat, name, fold in zip(self.repeat.tolist(), owner.tolist(), self.fold.tolist(), strict=True):
@@ -180,6 +191,8 @@ class Predictions:
             raise PredictionsError(
                 f"predictions: classes are {', '.join(self.classes)}; they cannot be put as {', '.join(classes)}"
             )
+        if tuple(classes) == self.classes:
+            return self
         order = [self.classes.index(name) for name in classes]
         return replace(self, proba=self.proba[:, order], classes=tuple(classes))
 

@@ -4,6 +4,8 @@ References
 ----------
 Clopper, C. J. and Pearson, E. S., The use of confidence or fiducial limits illustrated in the case of the binomial,
 Biometrika 26, 1934, doi:10.1093/biomet/26.4.404.
+Korn, E. L. and Graubard, B. I., Confidence intervals for proportions with small expected number of positive counts
+estimated from survey data, Survey Methodology 24, 1998 (the exact interval of an effective number of subjects).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Share:
     subjects : int
         How many there are.
     interval : Interval
-        Exact for subjects that are independent of each other, conservative; also where all are right.
+        Exact for subjects that are independent of each other, conservative; also where all are right. Linked subjects
+        are counted as one person would be.
 
     Examples
     --------
@@ -56,15 +59,15 @@ class Share:
         return f"{self.right:g}/{self.subjects} ({self.interval})" if self.subjects else "–"
 
 
-def clopper_pearson(right: float, n: int, level: float = LEVEL) -> Interval:
+def clopper_pearson(right: float, n: float, level: float = LEVEL) -> Interval:
     """The exact interval of a binomial share.
 
     Parameters
     ----------
     right : float
         Successes; may be a mean over repeats of the same ``n`` trials, for which the beta quantiles interpolate.
-    n : int
-        Trials.
+    n : float
+        Trials; an effective number where trials depend on each other.
 
     Examples
     --------
@@ -94,7 +97,8 @@ def shares(decisions: Predictions, level: float = LEVEL) -> dict[str, Share]:
     Returns
     -------
     dict of str to Share
-        ``accuracy``, ``sensitivity``, ``specificity``.
+        ``accuracy``, ``sensitivity``, ``specificity``. Linked subjects may be one person, whose ids are right or wrong
+        together: of n subjects in groups of m each, n² / Σ m² count, which is n where nobody is linked.
 
     Raises
     ------
@@ -113,4 +117,9 @@ def _share(decisions: Predictions, right: NDArray[np.bool_], rows: NDArray[np.bo
     subjects = len(np.unique(decisions.subject[rows]))
     repeats = len(np.unique(decisions.repeat))
     mean = int(right[rows].sum()) / repeats
-    return Share(mean, subjects, clopper_pearson(mean, subjects, level))
+    if not subjects:
+        return Share.undefined("no subjects")
+    _, first = np.unique(decisions.subject[rows], return_index=True)
+    linked = np.unique(decisions.group[rows][first], return_counts=True)[1]
+    effective = subjects**2 / float((linked**2).sum())
+    return Share(mean, subjects, clopper_pearson(mean * effective / subjects, effective, level))

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.evaluation.intervals import Interval, Replicates, Scale
-from leukfeat.evaluation.metrics import MACRO, POSITIVE_NOT_STATED, Score, Scored
+from leukfeat.evaluation.metrics import MACRO, POSITIVE_NOT_STATED, Score
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import N_DRAWS, Clusters, Draws
+from leukfeat.evaluation.scored import Scored
 
 N_BINS = 15
 """Bins of an expected calibration error where nobody says otherwise."""

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.errors import UnknownNameError
-from leukfeat.evaluation.metrics import METRICS, Scored
+from leukfeat.evaluation.metrics import METRICS
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Draws
+from leukfeat.evaluation.scored import Scored
 
 Values = NDArray[np.float64]
 
@@ -102,6 +103,10 @@ class _Resamples:
     def where_whole(self, values: Values) -> Values:
         """Values, but where a class has no rows."""
         return np.asarray(np.where(self.whole, values, np.nan))
+
+    def beside_others(self, values: Values, k: int) -> Values:
+        """Values of class ``k``, but where no other class has rows that could be taken for it."""
+        return np.asarray(np.where(np.delete(self.of_class, k, axis=1).any(axis=1), values, np.nan))
 
     def of_interest(self, one: Callable[[_Resamples, int], Values]) -> Values:
         """A statistic of the positive class of two, or its mean over several classes."""
@@ -206,7 +211,8 @@ def _f1(one: _Resamples) -> Values:
 
 
 def _weighted_f1(one: _Resamples) -> Values:
-    return np.asarray((_f1(one) * one.of_class).sum(axis=1) / one.of_class.sum(axis=1))
+    weighted = (_f1(one) * one.of_class).sum(axis=1) / one.of_class.sum(axis=1)
+    return np.where((one.of_class > 0).sum(axis=1) > 1, weighted, np.nan)
 
 
 def _macro_f1(one: _Resamples) -> Values:
@@ -224,7 +230,7 @@ def _specificity(one: _Resamples, k: int) -> Values:
 
 
 def _precision(one: _Resamples, k: int) -> Values:
-    return np.asarray(one.confusion[:, k, k] / one.confusion[:, :, k].sum(axis=1))
+    return one.beside_others(one.confusion[:, k, k] / one.confusion[:, :, k].sum(axis=1), k)
 
 
 def _matthews(one: _Resamples) -> Values:
@@ -243,7 +249,7 @@ def _auroc(one: _Resamples) -> Values:
 
 
 def _auprc(one: _Resamples, k: int) -> Values:
-    return one.areas(k)[1]
+    return one.beside_others(one.areas(k)[1], k)
 
 
 def _log_loss(one: _Resamples) -> Values:

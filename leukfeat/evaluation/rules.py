@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leukfeat.evaluation.metrics import METRICS, Function, Score, Scored
+from leukfeat.evaluation.metrics import METRICS, Function, Score
+from leukfeat.evaluation.scored import Scored
 
 Proba = NDArray[np.float64]
 Learned = Mapping[str, Any]

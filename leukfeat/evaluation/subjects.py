@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from leukfeat.evaluation.metrics import METRICS, Score, score
 from leukfeat.evaluation.predictions import Predictions
 
 AnyPredictions = TypeVar("AnyPredictions", bound=Predictions)
+Key = TypeVar("Key", bound=Hashable)
 
 SEVERAL_FOLDS = -1
 """Fold number of a subject whose cells were tested in several folds."""
@@ -57,7 +59,7 @@ def without_subjects(predictions: Predictions) -> str:
     """Why there is no subject level; empty where there is one."""
     if not predictions.subjects_known:
         return "subjects unknown"
-    mixed = [one.subject for one in subject_accuracy(predictions) if len(one.classes) > 1]
+    mixed = predictions.mixed_subjects
     return f"{len(mixed)} subject(s) have cells of several classes, e.g. {mixed[0]}" if mixed else ""
 
 
@@ -105,13 +107,12 @@ def gathered(predictions: AnyPredictions) -> tuple[AnyPredictions, NDArray[np.in
     reason = without_subjects(predictions)
     if reason:
         raise PredictionsError(f"predictions: no subject level: {reason}; use the cell level")
-    numbers: dict[tuple[int | str, ...], int] = {}
     keys = zip(*(getattr(predictions, name).tolist() for name in (*predictions.once_within, "subject")), strict=True)
-    owner = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
-    first = np.unique(owner, return_index=True)[1]
-    least, most = predictions.fold[first].copy(), predictions.fold[first].copy()
-    np.minimum.at(least, owner, predictions.fold)
-    np.maximum.at(most, owner, predictions.fold)
+    owner, _ = _numbered(keys)
+    order = np.argsort(owner, kind="stable")
+    starts = np.flatnonzero(np.diff(owner[order], prepend=-1))
+    first, folds = order[starts], predictions.fold[order]
+    least, most = np.minimum.reduceat(folds, starts), np.maximum.reduceat(folds, starts)
     heads = predictions.take(first)
     return replace(heads, sample=heads.subject, fold=np.where(least == most, least, SEVERAL_FOLDS)), owner
 
@@ -126,23 +127,28 @@ def subject_accuracy(predictions: Predictions) -> tuple[SubjectAccuracy, ...]:
     """Cell accuracy of every subject, in order of first appearance; empty where subjects are unknown."""
     if not predictions.subjects_known:
         return ()
-    rows: dict[str, list[tuple[str, str, bool]]] = {}
-    correct = predictions.y_true == predictions.y_pred
-    for subject, sample, label, right in zip(
-        predictions.subject.tolist(),
-        predictions.sample.tolist(),
-        predictions.y_true.tolist(),
-        correct.tolist(),
-        strict=True,
-    ):
-        rows.setdefault(subject, []).append((sample, label, right))
+    owner, subjects = _numbered(predictions.subject.tolist())
+    sample, samples = _numbered(predictions.sample.tolist())
+    label, labels = _numbered(predictions.y_true.tolist())
+    has = np.zeros((len(subjects), len(labels)), dtype=np.bool_)
+    has[owner, label] = True
+    cells = np.bincount(np.unique(owner * len(samples) + sample) // len(samples))
+    tested = np.bincount(owner)
+    correct = np.bincount(owner[predictions.y_true == predictions.y_pred], minlength=len(subjects))
     return tuple(
         SubjectAccuracy(
             subject=subject,
-            classes=tuple(sorted({label for _, label, _ in tested})),
-            cells=len({sample for sample, _, _ in tested}),
-            tested=len(tested),
-            correct=sum(right for _, _, right in tested),
+            classes=tuple(sorted(labels[k] for k in np.flatnonzero(has[row]))),
+            cells=int(cells[row]),
+            tested=int(tested[row]),
+            correct=int(correct[row]),
         )
-        for subject, tested in rows.items()
+        for row, subject in enumerate(subjects)
     )
+
+
+def _numbered(values: Iterable[Key]) -> tuple[NDArray[np.int64], list[Key]]:
+    """The number of each value, of shape (n,), and the values that have numbers, in order of first appearance."""
+    numbers: dict[Key, int] = {}
+    owner = np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
+    return owner, list(numbers)

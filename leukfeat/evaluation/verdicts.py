@@ -98,8 +98,8 @@ class Verdicts:
         subjects, groups = ({getattr(one, name) for one in self.rows} for name in ("subject", "group"))
         if len(groups) < len(subjects):
             told.append(
-                f"{len(subjects)} subjects are {len(groups)} linked groups; the Clopper–Pearson intervals count"
-                " subjects as if they were independent."
+                f"{len(subjects)} subjects are {len(groups)} linked groups; their intervals count linked ids as one"
+                " person."
             )
         return tuple(told)
 

@@ -87,7 +87,7 @@ def audit_data(recipe: Recipe, asked: Asked, watcher: Watcher | None = None) -> 
         raise UsageError("--write-groups needs the images; leave out --basic")
     watcher = watcher or Watcher()
     manifest = open_data(recipe, watcher)
-    plan = _plan(manifest, recipe.split, watcher)
+    plan = _plan(manifest, recipe.split, watcher, needs_groups=asked.needs_groups)
     extra: list[Finding] = []
     if asked.weights is not None and plan is not None:
         from leukfeat.backbones.weights import read_header
@@ -110,12 +110,16 @@ def _with_run(audit: Audit, manifest: Manifest, run: Path | None) -> Audit:
     return replace(audit, findings=(*audit.findings, *run_findings(manifest, run, audit.duplicates)))
 
 
-def _plan(manifest: Manifest, split: SplitSection, watcher: Watcher) -> SplitPlan | None:
-    """The split that is meant; by image, or none, where nothing was said and subjects do not allow one."""
+def _plan(manifest: Manifest, split: SplitSection, watcher: Watcher, *, needs_groups: bool) -> SplitPlan | None:
+    """The split that is meant; by image, or none, where nothing was said and subjects do not allow one.
+
+    The groups that a grouped split needs may be what is being written.
+    """
     try:
         plan = make_split(manifest, split)
     except SplitError as error:
-        if split.model_fields_set - {"seed"}:
+        without_groups = needs_groups and split.kind == "grouped" and not manifest.groups_known
+        if split.model_fields_set - {"seed"} and not without_groups:
             raise
         try:
             plan = SplitPlan.per_image(manifest, split.folds, split.repeats, split.seed)

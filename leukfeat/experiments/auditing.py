@@ -32,7 +32,6 @@ MEASUREMENTS_CSV = "measurements.csv"
 NOT_AUDITED = "not audited: nobody checked for identical images, linked subjects, or subjects on both sides"
 
 _KEPT = 5  # cases of a finding that a run file keeps; audit.json keeps all
-_PROBED = 50  # files that are looked for before the images of a data set are taken to be elsewhere
 _OF_NEAR_DUPLICATES = ("near-duplicate-across-folds", "near-duplicate-across-labels")
 
 
@@ -132,9 +131,13 @@ class Audit:
         return lines
 
     def save(self, folder: Path | str, manifest: Manifest) -> list[Path]:
-        """Write ``audit.json``, a contact sheet for every finding that names images, and what was measured."""
-        from leukfeat.audit.contact_sheets import write_sheets
+        """Write ``audit.json``, a contact sheet for every finding that names images, and what was measured.
 
+        Sheets of an earlier audit in the folder are removed: what was mended must not look as if it were still there.
+        """
+        from leukfeat.audit.contact_sheets import remove_sheets, write_sheets
+
+        remove_sheets(folder)
         with write_text(Path(folder) / AUDIT_JSON) as stream:
             json.dump(self.to_dict(), stream, indent=1, ensure_ascii=False)
         pictured = self.findings if has_images(manifest) else ()
@@ -202,7 +205,7 @@ def audit_full(
     duplicates = find_duplicates(manifest, embeddings=embeddings, progress=progress)
     found += [*duplicate_findings(duplicates), *_of_plan(manifest, plan, duplicates)]
     if embeddings is not None:
-        found += _probed(manifest, embeddings)
+        found += _probed(manifest, embeddings, progress)
     shortcuts = None if plan is None else _shortcuts(manifest, plan, found, progress)
     return Audit(manifest.dataset, "full", tuple(found), tuple(allowed), duplicates, shortcuts)
 
@@ -228,8 +231,8 @@ def audit_as_told(
 
 
 def has_images(manifest: Manifest) -> bool:
-    """Whether any of the first files is there; of a list of checksums none is."""
-    return any(manifest.file(row).is_file() for row in range(min(len(manifest), _PROBED)))
+    """Whether any of the files is there; of a list of checksums none is."""
+    return any(manifest.file(row).is_file() for row in range(len(manifest)))
 
 
 def findings_of(record: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -243,13 +246,19 @@ def _of_plan(manifest: Manifest, plan: SplitPlan | None, duplicates: Duplicates 
     return split_findings(manifest, plan.folds, kind=plan.kind, protection=plan.protection, duplicates=duplicates)
 
 
-def _probed(manifest: Manifest, embeddings: NDArray[np.floating]) -> list[Finding]:
+def _probed(manifest: Manifest, embeddings: NDArray[np.floating], progress: Progress | None) -> list[Finding]:
     """Whether embeddings tell subject and site."""
     from leukfeat.audit.probes import probe_sites, probe_subjects
 
     rows = np.flatnonzero(np.isfinite(embeddings).all(axis=1))
-    probes = (probe(embeddings[rows], manifest, rows) for probe in (probe_subjects, probe_sites))
-    return [finding for finding in (probe.finding() for probe in probes) if finding is not None]
+    found = []
+    for done, probe in enumerate((probe_subjects, probe_sites), start=1):
+        if progress is not None:
+            progress("probes", done - 1, 2)
+        found.append(probe(embeddings[rows], manifest, rows).finding())
+        if progress is not None:
+            progress("probes", done, 2)
+    return [finding for finding in found if finding is not None]
 
 
 def _shortcuts(
@@ -258,12 +267,8 @@ def _shortcuts(
     """The baselines on the folds of the plan; their findings are added to those found."""
     from leukfeat.audit.shortcuts import shortcut_suite
 
-    def told(done: int, total: int) -> None:
-        if progress is not None:
-            progress("measurements", done, total)
-
     try:
-        report = shortcut_suite(manifest, plan, progress=told)
+        report = shortcut_suite(manifest, plan, progress=progress)
     except (SplitError, LeakageError) as error:
         found.append(Finding.of("shortcuts-unmeasured", str(error)))
         return None

@@ -9,9 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leukfeat.errors import UsageError
+from leukfeat.evaluation.runs import RUN_JSON
+from leukfeat.experiments.bundle import RUN_MODEL
 from leukfeat.textfiles import TEMPORARY
 
 EXPLANATIONS_JSON = "explanations.json"
+
+
+def explanations_of(bundle: Path | str) -> Path:
+    """Where explanations of a model belong when nobody says: in its run folder, whose report shows them.
+
+    Of a bundle that is no part of a run it is ``explanations`` in the working directory.
+    """
+    folder = Path(bundle)
+    run = folder.parent if folder.name == RUN_MODEL else folder
+    return (run if (run / RUN_JSON).is_file() else Path()) / "explanations"
 
 
 def earlier_files(folder: Path) -> tuple[Path, ...]:

@@ -18,7 +18,6 @@ from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.reports.alignment import align, manifest_differences
 from leukfeat.reports.contents import (
     Note,
-    cohort_facts,
     cohort_table,
     confusion_table,
     cost_table,
@@ -28,10 +27,11 @@ from leukfeat.reports.contents import (
 from leukfeat.reports.estimates import Estimates, Level
 from leukfeat.reports.folders import RunFolder
 from leukfeat.reports.inside import Asked, Inside
+from leukfeat.reports.inventory import keep_inventory
 from leukfeat.reports.page.material import Material
 from leukfeat.reports.pairs import Pairs
-from leukfeat.reports.sections import Drawing, Section, beside, drawings_of
-from leukfeat.reports.table import Table, markdown_safe, nothing, printable
+from leukfeat.reports.sections import Drawing, Section, beside, drawings_of, pictures_of
+from leukfeat.reports.table import Table, nothing, printable
 from leukfeat.textfiles import write_text
 
 TERMINAL_METRICS = (
@@ -182,13 +182,11 @@ class Comparison:
         return {**facts, "undefined": undefined, "without_interval": without}
 
     def to_markdown(self) -> str:
-        """The report as Markdown."""
-        parts = ["# Comparison\n"]
-        parts += [f"> **{markdown_safe(str(note))}**\n" for note in self.notes]
-        parts += ["\n".join(f"- {name}: {markdown_safe(value)}" for name, value in cohort_facts(self.runs)) + "\n"]
-        parts += [f"- {markdown_safe(sentence)}" for sentence in self.pairs.sentences]
-        parts += [f"## {markdown_safe(table.title)}\n\n{table.to_markdown()}" for table in self.tables.values()]
-        return "\n".join(parts)
+        """The report as Markdown: the sections of the page, with links to the files that :meth:`save` writes."""
+        from leukfeat.reports.markdown import render_markdown
+        from leukfeat.reports.page.order import head_of
+
+        return render_markdown(head_of(self._material), self.sections)
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -244,13 +242,15 @@ class Comparison:
         return Path(path)
 
     def save(self, folder: Path | str) -> list[Path]:
-        """Write ``report.html``, ``report.md``, tables as CSV, figures as SVG, PDF and CSV; returns the files."""
+        """Write page, ``report.md``, tables as CSV, figures as SVG, PDF and CSV, pictures as PNG; returns the files."""
         folder = Path(folder)
         written = [self.to_html(folder / "report.html"), folder / "report.md"]
         with write_text(written[-1]) as stream:
             stream.write(self.to_markdown())
         drawn = [file for drawing in self.figures.values() for file in drawing.save(folder, self._said)]
-        return [*written, *drawn, *self.to_csv(folder)]
+        shown = [picture.save(folder) for picture in pictures_of(self.sections)]
+        written += [*drawn, *shown, *self.to_csv(folder)]
+        return [*written, keep_inventory(folder, written)]
 
     def lines(self, width: int = 100) -> list[str]:
         """The comparison for a terminal: the notes, then the main metrics of cells and of subjects."""

@@ -25,6 +25,10 @@ Level = Literal["cell", "subject"]
 TOO_NARROW = "intervals count images as independent and are too narrow: which images are of one patient is unknown"
 
 
+EXACT = "accuracy, sensitivity and specificity of subjects: Clopper–Pearson's, linked ids counted as one person"
+"""What interval a share of subjects has, in every table."""
+
+
 @dataclass(frozen=True, eq=False)
 class Estimates:
     """The numbers of a comparison at one level.
@@ -77,16 +81,16 @@ class Estimates:
         }
 
     def estimate(self, run: str, metric: str) -> Estimate:
-        """A metric of a run with its interval; of a share of subjects that is 0 or 1 the exact one."""
+        """A metric of a run with its interval; of a share of subjects the exact one."""
         found = self.replicates[run][metric]
         exact = self._exact.get(run, {}).get(metric)
-        if exact is not None and found.estimate.defined and found.undefined:
+        if exact is not None and found.estimate.defined:
             return Estimate(found.estimate, exact.interval)
         return self.how.estimate(found)
 
     @cached_property
     def _exact(self) -> dict[str, dict[str, Share]]:
-        """Clopper–Pearson intervals of shares of subjects; resampling shows nothing where all are called alike."""
+        """Clopper–Pearson intervals of shares of subjects: those of every table, also where all are called alike."""
         if self.level != "subject" or self.one.positive is None:
             return {}
         return {run: shares(rows, self.how.level) for run, rows in self.predictions.items()}
@@ -98,12 +102,12 @@ class Estimates:
     @property
     def words(self) -> str:
         """What the intervals are, for below a table."""
+        exact = f"; {EXACT}" if self._exact else ""
         if self.clusters.too_few:
-            return f"no intervals: {self.clusters.too_few}"
+            return f"no intervals{' by resampling' if exact else ''}: {self.clusters.too_few}{exact}"
         method = METHOD_NAMES[self.how.method].format(units=f"{len(self.clusters):,} {self.clusters.units}")
         narrow = "" if self.one.subjects_known else f"; {TOO_NARROW}"
-        narrow += "; Clopper–Pearson's where all subjects are called alike" if self._exact else ""
-        return f"in brackets: {self.how.percent} {method}, {self.how.n_draws:,} resamples within class{narrow}"
+        return f"in brackets: {self.how.percent} {method}, {self.how.n_draws:,} resamples within class{narrow}{exact}"
 
     def table(self, metrics: Sequence[str]) -> Table:
         """Runs × metrics."""

@@ -11,7 +11,7 @@ import numpy as np
 from leukfeat.errors import UnknownNameError, UsageError
 from leukfeat.evaluation.calibration import METHODS, Calibrated, calibrated, without_calibration
 from leukfeat.evaluation.inner import INNER_SEEN, inner_seen
-from leukfeat.evaluation.intervals import replicates
+from leukfeat.evaluation.intervals import METHOD_NAMES, replicates
 from leukfeat.evaluation.miscalibration import STATISTICS, calibration_scores
 from leukfeat.evaluation.operating import OperatingPoint, at_prevalence, operate
 from leukfeat.evaluation.predictions import Predictions
@@ -21,7 +21,7 @@ from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.thresholds import at
 from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 from leukfeat.evaluation.verdicts import Verdicts, verdicts
-from leukfeat.reports.estimates import Level
+from leukfeat.reports.estimates import EXACT, Level
 from leukfeat.reports.table import Cell, Column, Table, nothing
 
 DEFAULT_TARGET = "sensitivity=0.95"
@@ -174,23 +174,21 @@ class Inside:
             ),
             rows=tuple(rows),
             words=(
-                "thresholds are chosen on the inner predictions of each training part, and applied to its test part;"
-                " where all subjects are called alike, the interval is Clopper–Pearson's",
+                "thresholds are chosen on the inner predictions of each training part, and applied to its test part",
+                self._brackets,
                 *words,
                 *self._seen,
             ),
         )
 
     def _reached(self, decisions: Predictions, level: Level) -> list[Estimate]:
-        """Sensitivity and specificity; where all subjects agree, resampling shows nothing, the exact interval does."""
+        """Sensitivity and specificity; over subjects with the exact interval that such shares have everywhere."""
         found = replicates(decisions, ("sensitivity", "specificity"), draws=self._draws[level])
         exact = shares(decisions, self.how.level) if level == "subject" else {}
         return [
             Estimate(
                 one.estimate,
-                exact[name].interval
-                if name in exact and one.undefined
-                else one.interval(self.how.method, self.how.level),
+                exact[name].interval if name in exact else one.interval(self.how.method, self.how.level),
             )
             for name, one in found.items()
         ]
@@ -252,7 +250,7 @@ class Inside:
                 )
                 for name, one in reached.items()
             ),
-            words=(f"in brackets: {self.how.percent} Clopper–Pearson intervals over subjects", *words, *self._seen),
+            words=(f"in brackets: {self.how.percent} intervals; {EXACT}", *words, *self._seen),
         )
 
     def subject_table(self) -> Table:
@@ -278,6 +276,13 @@ class Inside:
             ),
             rows=tuple(rows),
         )
+
+    @property
+    def _brackets(self) -> str:
+        """What the intervals of operating points are."""
+        units = next(iter(self._draws.values())).clusters.units
+        exact = f"; {EXACT}" if "subject" in self._draws else ""
+        return f"in brackets: {self.how.percent} {METHOD_NAMES[self.how.method].format(units=units)}{exact}"
 
     @cached_property
     def _draws(self) -> dict[Level, Draws]:

@@ -65,15 +65,25 @@ class Picture:
 
     Attributes
     ----------
+    name : str
+        Of its file beside the page: ``<name>.png``.
     title, caption : str
         Above and below it; the title is what a reader hears who does not see it.
     png : bytes
         The file.
     """
 
+    name: str
     title: str
     caption: str
     png: bytes
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the file."""
+        file = Path(folder) / f"{self.name}.png"
+        with whole_file(file) as temporary:
+            temporary.write_bytes(self.png)
+        return file
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,11 @@ def all_of(sections: Iterable[Section]) -> Iterator[Section]:
 def drawings_of(sections: Iterable[Section]) -> tuple[Drawing, ...]:
     """Every drawing, in the order of the page."""
     return tuple(drawing for section in all_of(sections) for drawing in section.drawings)
+
+
+def pictures_of(sections: Iterable[Section]) -> tuple[Picture, ...]:
+    """Every picture, in the order of the page."""
+    return tuple(picture for section in all_of(sections) for picture in section.pictures)
 
 
 def anchors(sections: Iterable[Section]) -> frozenset[str]:

@@ -203,7 +203,7 @@ def printable(name: str) -> str:
 
 def markdown_safe(text: str) -> str:
     """Text that Markdown shows as it is."""
-    for sign in "\\`*_[]<>|#":
+    for sign in "\\`*_[]<>|#&~":
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split())
 

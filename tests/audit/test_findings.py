@@ -31,6 +31,13 @@ def test_a_code_of_no_table_is_refused() -> None:
         Finding("subject-probe", "bad", "words", "action")  # type: ignore[arg-type]
 
 
+def test_only_a_leak_can_be_allowed() -> None:
+    """A report that says "leak allowed: shortcut-size" would tell of a leak that is none."""
+    assert check_codes(["tuning-leak", "tuning-leak"]) == ("tuning-leak",)
+    with pytest.raises(UsageError, match=r"shortcut-size is a warning and stops nothing.*subject-across-folds"):
+        check_codes(["shortcut-size"])
+
+
 def test_only_an_undeclared_leak_that_nobody_allows_stops() -> None:
     leak = Finding.of("subject-across-folds", "1 subject", [{"samples": ["a.png"]}])
     declared = Finding.of("subject-across-folds", "1 subject", declared=True)

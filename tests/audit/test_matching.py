@@ -96,8 +96,8 @@ def test_a_model_that_sees_size_only_falls_to_chance() -> None:
 def test_resamples_count_pairs_as_often_as_their_clusters_are_drawn() -> None:
     """The interval's replicates are the AUROC of a table in which each subject's cells stand several times."""
     from leukfeat.audit.matching import _auroc, _Cells, _Pairs
-    from leukfeat.evaluation.metrics import Scored
     from leukfeat.evaluation.resampling import Clusters
+    from leukfeat.evaluation.scored import Scored
 
     one, area = cells(120)
     clusters = Clusters.of(one)

@@ -113,7 +113,7 @@ def test_without_a_positive_class_symmetric_metrics_stand(make):
         assert found[name].value == pytest.approx(BY_HAND[name]), name
 
 
-@pytest.mark.parametrize("name", ["auroc", "mcc", "macro_f1", "balanced_accuracy"])
+@pytest.mark.parametrize("name", ["auroc", "mcc", "macro_f1", "balanced_accuracy", "weighted_f1"])
 def test_one_class_has_no_contrast(name, make):
     assert score(make(["ALL", "ALL"], [0.9, 0.2]))[name] == Score.undefined("one class only") or math.isnan(
         score(make(["ALL", "ALL"], [0.9, 0.2]))[name].value
@@ -127,7 +127,8 @@ def test_a_ratio_over_nothing_is_a_reason_and_not_zero(make):
     assert never_positive["mcc"].reason == "only class 'HEM' is predicted"
     assert never_positive["sensitivity"] == Score(0.0)
     only_positive = score(make(["ALL", "ALL"], [0.9, 0.2]))
-    assert only_positive["specificity"].reason == "only class 'ALL' has samples"
+    for name in ("specificity", "precision", "auprc"):
+        assert only_positive[name].reason == "only class 'ALL' has samples", "1 whatever is predicted says nothing"
 
 
 def test_several_classes_name_their_averaging():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from leukfeat.evaluation.mcnemar import CLUSTERED_MCNEMAR, EXACT_MCNEMAR
 from leukfeat.evaluation.opinions import equivalence, second_opinions
 from tests.evaluation.test_intervals import as_images, cells
 
@@ -34,3 +35,16 @@ def test_better_means_lower_where_lower_is_better() -> None:
     posterior = equivalence(good, bad, "log_loss", 0.001)
     assert posterior is not None
     assert posterior.better > posterior.worse
+
+
+def test_verdicts_on_linked_subjects_are_tested_by_their_groups() -> None:
+    """Ids that share images are probably one person: counted one by one they would double the evidence."""
+    first, second = cells(shift=2.5), cells(shift=0.2, noise=4)
+    names = {opinion.about: opinion.outcome for opinion in second_opinions(first, second, "auroc")}
+    assert names["accuracy of subjects"].test == EXACT_MCNEMAR
+    subjects = np.unique(first.subject)
+    pair = {who: f"P{k // 2}" for k, who in enumerate(subjects.tolist())}
+    linked = [replace(one, group=np.array([pair[who] for who in one.subject.tolist()])) for one in (first, second)]
+    found = {opinion.about: opinion.outcome for opinion in second_opinions(*linked, "auroc")}["accuracy of subjects"]
+    assert found.test == CLUSTERED_MCNEMAR
+    assert found.basis == f"{(len(subjects) + 1) // 2} clusters"

@@ -160,13 +160,29 @@ def test_shares_are_of_subjects_only(study) -> None:
 
 
 def test_linked_subjects_are_counted_alone_and_said(study) -> None:
-    """Verdicts are about subjects; that some are one group makes the count too sure, and the words say so."""
+    """Verdicts are about subjects; linked ones make an interval as wide as one person would, and the words say so."""
     linked = [replace(each, group=np.where(np.isin(each.subject, ["S00", "S10"]), "L", each.group)) for each in study]
     found = verdicts(*linked)
     assert found.accuracy.subjects == 20
     assert any("20 subjects are 19 linked groups" in words for words in found.words)
     assert len(set(found.decisions.group.tolist())) == 19, "intervals over resampled groups see the link"
     assert len(verdicts(*study).words) == 1
+    effective = 20**2 / (18 * 1**2 + 2**2)
+    told = found.accuracy
+    exact = clopper_pearson(told.right * effective / 20, effective)
+    assert (told.interval.low, told.interval.high) == (exact.low, exact.high)
+    apart = clopper_pearson(told.right, 20)
+    assert told.interval.low < apart.low or told.interval.high > apart.high
+
+
+def test_ids_that_are_all_linked_in_pairs_count_as_half_as_many_subjects(study) -> None:
+    """Two ids of one person are told right or wrong together: 20 of them have the interval of 10 subjects."""
+    perfect = replace(study[0], proba=np.column_stack([study[0].y_true == name for name in study[0].classes]) * 1.0)
+    number = {who: k for k, who in enumerate(np.unique(perfect.subject).tolist())}
+    pairs = np.array([f"P{number[who] // 2}" for who in perfect.subject.tolist()])
+    found = shares(by_subject(replace(perfect, group=pairs)))["accuracy"]
+    assert (found.right, found.subjects) == (20, 20)
+    assert found.interval.low == pytest.approx(clopper_pearson(10, 10).low)
 
 
 def test_why_there_are_no_verdicts_is_said(study, make) -> None:

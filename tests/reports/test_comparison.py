@@ -18,6 +18,7 @@ from leukfeat.errors import UnknownNameError
 from leukfeat.evaluation.metrics import METRICS, score, score_by_fold
 from leukfeat.evaluation.runs import Run
 from leukfeat.reports.comparison import compare
+from leukfeat.reports.inventory import INVENTORY
 
 WORDS = (
     "image-level: optimistic",
@@ -187,6 +188,16 @@ def test_without_subjects_there_is_no_subject_level_and_it_says_why(four):
     assert comparison.table("subject").footnotes == ["None: subjects unknown"]
 
 
+def test_a_report_leaves_nothing_of_an_earlier_one_in_its_folder(two, tmp_path):
+    """The pairs of a report of two runs must not lie beside a report of one of them, as if they were its own."""
+    compare([two("a"), two("b", gap=2.0)]).save(tmp_path)
+    assert (tmp_path / "pairs.csv").is_file()
+    (tmp_path / "mine.csv").write_text("x\n")
+    written = compare([two("a")]).save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.csv", *(path.name for path in written)}
+    assert not (tmp_path / "pairs.csv").exists()
+
+
 def test_save_writes_what_it_says(two, tmp_path):
     written = compare([two("a"), two("b", gap=2.0)]).save(tmp_path / "report")
     assert {path.name for path in written} == {path.name for path in (tmp_path / "report").iterdir()}
@@ -197,6 +208,7 @@ def test_save_writes_what_it_says(two, tmp_path):
         *(f"{name}{end}" for name in figures for end in (".svg", ".pdf", "-data.csv")),
         *("cohort.csv", "by-cell.csv", "by-subject.csv", "folds.csv", "per-subject.csv", "confusion.csv", "cost.csv"),
         *("pairs.csv", "other-tests.csv", "equivalence.csv", "calibration.csv"),
+        INVENTORY,
     }
 
 

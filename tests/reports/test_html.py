@@ -29,7 +29,7 @@ def test_every_name_is_escaped_wherever_it_stands():
         facts=((EVIL, EVIL),),
         commands=(EVIL,),
         tables=(table,),
-        pictures=(Picture(EVIL, EVIL, b"png"),),
+        pictures=(Picture("evil", EVIL, EVIL, b"png"),),
         parts=(part,),
     )
     text = html.render(html.Head(EVIL, (EVIL,), (Note(EVIL, (EVIL,)),)), [section])

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from leukfeat.errors import UnknownNameError, UsageError
+from leukfeat.evaluation.proportions import clopper_pearson
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.thresholds import at
 from leukfeat.evaluation.uncertainty import Uncertainty
 from leukfeat.reports.comparison import compare
+from leukfeat.reports.estimates import EXACT
 from leukfeat.reports.inside import Asked
 from tests.evaluation.conftest import make_study
 
@@ -95,6 +97,28 @@ def test_what_cannot_be_learned_is_said_before_any_work():
         Asked(targets=("sensitivity=95",))
     with pytest.raises(UsageError, match="prevalence of 5"):
         Asked(prevalences=(5.0,))
+
+
+def test_a_share_of_subjects_has_one_kind_of_interval_in_every_table(run):
+    """A reviewer who finds two intervals for 17 of 20 believes neither."""
+    comparison = compare([run], how=QUICK)
+    verdict = comparison.tables["verdicts"].rows[0]
+    (reached,) = (row for row in comparison.tables["operating-points"].rows if row[2] == "subject")
+    plain = comparison.by_subject
+    for found, of in (
+        (verdict[2], 20),
+        (verdict[3], 10),
+        (verdict[4], 10),
+        (reached[6], 10),
+        (reached[7], 10),
+        (plain.estimate("svm", "accuracy"), 20),
+        (plain.estimate("svm", "sensitivity"), 10),
+        (plain.estimate("svm", "specificity"), 10),
+    ):
+        exact = clopper_pearson(round(found.score.value * of), of)
+        assert (found.interval.low, found.interval.high) == (exact.low, exact.high)
+    for name in ("verdicts", "operating-points", "by-subject"):
+        assert any(EXACT in words for words in comparison.tables[name].words), name
 
 
 def test_subjects_that_are_all_called_right_have_the_exact_interval():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from leukfeat.audit.findings import SEVERITIES, Finding
+from leukfeat.audit.findings import CODES, SEVERITIES, Finding
 from leukfeat.evaluation.metrics import METRICS
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.runs import Run
@@ -119,7 +119,9 @@ class Audited:
     @classmethod
     def of(cls, run: Run) -> Audited:
         """From a run that was audited."""
-        facts = run.audit.get("findings", ())
+        facts = [
+            one for one in run.audit.get("findings", ()) if one.get("code") in CODES
+        ]  # of another version: unknown
         findings = tuple(Finding.from_dict(one) for one in facts)
         cases = tuple(int(one.get("cases", len(one["evidence"]))) for one in facts)
         return cls(str(run.audit["level"]), tuple(run.audit.get("allowed", ())), findings, cases)

@@ -100,4 +100,5 @@ def confusion(material: Material) -> Section:
     counts = {run.name: confusion_of(run.predictions) for run in material.runs}
     table = material.tables["confusion"]
     drawing = confusion_drawing(counts, material.predictions.classes, table, material.notes)
-    return Section("confusion", drawing.title, drawings=(drawing,))
+    counted = Section("confusion-counts", "The counts", tables=(table,), folded=True)
+    return Section("confusion", drawing.title, drawings=(drawing,), parts=(counted,))

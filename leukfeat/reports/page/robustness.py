@@ -168,7 +168,7 @@ def explanations(material: Material) -> Section | None:
             if len(png) > _LARGEST:
                 words.append(f"{title}: see {file}, which is too large for this page.")
             elif png:
-                pictures.append(Picture(title, f"{name}; from {file}.", png))
+                pictures.append(Picture(f"explanations-{len(parts) + 1}-{kind}", title, f"{name}; from {file}.", png))
         if pictures or words:
             parts.append(Section(f"explanations-{len(parts) + 1}", name, tuple(words), pictures=tuple(pictures)))
     if not parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from leukfeat.reports.comparison import Comparison, compare
 from leukfeat.reports.page.order import SECTIONS, head_of
 from leukfeat.reports.page.record import card_parts
 from leukfeat.reports.sections import all_of, anchors
+from leukfeat.reports.table import markdown_safe
 
 FINDINGS = (
     Finding.of("linked-across-folds", "94 groups cross the folds", [{"samples": ["a", "b"]}] * 3, declared=True),
@@ -88,6 +90,25 @@ def test_a_full_report_has_every_section_in_order(full):
     assert len(names(full)) == len(SECTIONS)  # sites are missing, checklists are no entry of the table
 
 
+def test_the_markdown_report_has_everything_that_the_page_has(full):
+    text = full.to_markdown()
+    for section in all_of(full.sections):
+        assert f"# {markdown_safe(section.title)}\n" in text, section.title
+        for words in (*section.words, *section.points, *(note for table in section.tables for note in table.footnotes)):
+            assert markdown_safe(words) in text, words
+        for table in section.tables:
+            assert table.to_markdown().rstrip("\n") in text, table.title
+    for note in head_of(full._material).notes:
+        assert markdown_safe(str(note)) in text
+
+
+def test_every_file_that_the_markdown_names_is_written(full, tmp_path):
+    names = {path.name for path in full.save(tmp_path)}
+    named = set(re.findall(r"\]\(([^)]+)\)", full.to_markdown()))
+    assert {"flow.svg", "flow-data.csv", "leakage-meter.svg", "explanations-1-random.png"} <= named
+    assert named <= names
+
+
 def test_what_is_not_there_has_no_section(plain):
     absent = {"area", "learning-curve", "audit", "explanations", "leakage-meter", "sites", "paper", "model-card"}
     assert not absent & set(names(plain))
@@ -105,6 +126,13 @@ def test_a_finding_that_a_note_already_tells_is_not_told_twice(two):
     audit = {"level": "basic", "allowed": [], "findings": [{**FINDINGS[1].to_dict(), "cases": 0}]}
     noted = replace(two(), audit=audit, notes=("shortcut-size: size alone: AUROC 0.780",))
     assert len([note for note in head_of(compare([noted])._material).notes if "size alone" in note.words]) == 1
+
+
+def test_a_finding_of_another_version_stops_no_report(two):
+    facts = [{**FINDINGS[0].to_dict(), "cases": 3}, {"code": "of-the-future", "severity": "leak"}]
+    run = replace(two(), audit={"level": "basic", "allowed": [], "findings": facts})
+    (table,) = section(compare([run]), "audit").tables
+    assert [row[1] for row in table.rows] == ["linked-across-folds"]
 
 
 def test_a_finding_of_one_run_names_it(two):
