@@ -1,4 +1,4 @@
-"""Fixtures shared by every test: where the real data is, and a cache of file hashes that is not the user's."""
+"""Shared by every test: one thread a worker, where the real data is, and a cache of file hashes not the user's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+
+# pytest-xdist keeps every processor busy with a worker of its own; where each of them starts as many threads and
+# processes again, they wait for one another, and a network trains at half the speed. Read when torch is imported.
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # processes only where a test asks for them with --jobs
 
 
 @pytest.fixture(autouse=True)

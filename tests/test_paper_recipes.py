@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
+from leukfeat.backbones.cost import Cost, cost_of
 from leukfeat.data.words import COPIES_LEAK, IMAGE_LEVEL
 from leukfeat.evaluation.runs import Run
 from leukfeat.experiments.grid import each_alone
@@ -20,7 +22,22 @@ RECIPES = sorted(file for file in CONFIGS.rglob("*.yaml") if file.parent.name !=
 QUICKSTART = "quickstart"  # small already; .ci/run runs it as it is
 
 
+@pytest.fixture
+def _each_cost_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run counts the operations of a network in every fold, and again where it is kept; here one count is enough."""
+    known: dict[object, Cost] = {}
+
+    def once(network: nn.Module, size: tuple[int, int], name: str = "the network") -> Cost:
+        key = (size, *((where, tensor.shape) for where, tensor in network.named_parameters()))
+        if key not in known:
+            known[key] = cost_of(network, size, name)
+        return known[key]
+
+    monkeypatch.setattr("leukfeat.backbones.cost.cost_of", once)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("_each_cost_once")
 @pytest.mark.parametrize("file", [file for file in RECIPES if file.stem != QUICKSTART], ids=lambda file: file.stem)
 def test_a_recipe_runs_small(file: Path, tmp_path: Path) -> None:
     """Every candidate predicts every test image; a leak that the recipe reproduces is said of the result."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from leukfeat.backbones.finetune import FineTune
@@ -27,8 +28,9 @@ from leukfeat.experiments.sections import (
 
 SMOKE = "smoke"
 
-_SUBJECTS, _CELLS, _SIDE = 16, 2, 64
-_COPIES = 24  # images of each class, where a recipe makes copies before splitting: 16 originals and 8 copies
+_SUBJECTS, _CELLS, _SIDE = 12, 2, 64
+_SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # in pixels, of what a network takes in: the first that it can take
+_COPIES = 18  # images of each class, where a recipe makes copies before splitting: 12 originals and 6 copies
 _FOLDS, _RESERVED_FOLDS = 2, 3
 _TRIALS, _INNER_FOLDS = 2, 2
 _LEARNING_MEMBERS = 2
@@ -106,13 +108,19 @@ def _small(spec: BackboneSpec) -> BackboneSpec:
     """A backbone with random weights for the smallest images that it takes, trained for an epoch if at all."""
     if spec.name is None:  # only its weights say what it is
         return spec if spec.finetune is None else spec.replace(finetune=_brief(spec.finetune))
-    from leukfeat.backbones.sizes import smallest_size
-
     return spec.replace(
         weights="random",
-        preprocess=_uncropped(spec.preprocess).replace(input_size=smallest_size(spec)),
+        preprocess=_uncropped(spec.preprocess).replace(input_size=_side_of(spec.replace(finetune=None))),
         finetune=None if spec.finetune is None else _brief(spec.finetune),
     )
+
+
+@cache
+def _side_of(spec: BackboneSpec) -> int | None:
+    """Of the smallest images that a backbone takes; a recipe names the same one more than once."""
+    from leukfeat.backbones.sizes import smallest_size
+
+    return smallest_size(spec, _SIDES)
 
 
 def _uncropped(preprocess: Preprocess) -> Preprocess:
