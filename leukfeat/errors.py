@@ -12,6 +12,7 @@
     ├── SplitError (ValueError)          an impossible or unsound split
     ├── LeakageError (ValueError)        test data met training data
     ├── WeightsError (ValueError)        weights that cannot be had, or do not fit the architecture
+    ├── EngineError (ValueError)         an engine that cannot run a network, or that computes something else
     ├── TrainingError (ValueError)       a network that cannot be trained on these rows, or not with these settings
     ├── StoreError (ValueError)          a feature store or feature file that cannot be trusted
     ├── HeadError (ValueError)           a classification head that cannot be fitted
@@ -116,6 +117,10 @@ class LeakageError(LeukfeatError, ValueError):
 
 class WeightsError(LeukfeatError, ValueError):
     """Weights that cannot be found, downloaded, or loaded into the architecture."""
+
+
+class EngineError(LeukfeatError, ValueError):
+    """An engine that cannot run this network, or whose vectors are not those of PyTorch."""
 
 
 class TrainingError(LeukfeatError, ValueError):

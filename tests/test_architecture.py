@@ -35,6 +35,8 @@ HOMES = {
     "torch": {"backbones", "explain", "experiments.doctor"},
     "timm": {"backbones"},
     "torchvision": {"backbones"},
+    "openvino": {"backbones.engines"},
+    "onnxruntime": {"backbones.engines"},
     "h5py": {"features"},
     "pyarrow": {"features"},
     "sklearn": {"heads", "evaluation", "audit", "experiments.candidates"},

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leukfeat.backbones.engines import ENGINES, choose_device
+from leukfeat.backbones.batches import DEFAULT_BATCH, Batches, embedded
+from leukfeat.backbones.engines import choose_device, open_engine
 from leukfeat.backbones.inputs import Inputs
 from leukfeat.backbones.network import ClassifyingNetwork, Network
-from leukfeat.backbones.stream import ImageWork, arranged_images, default_workers
+from leukfeat.backbones.stream import ImageWork, default_workers
 from leukfeat.data.manifest import Manifest
 
 
@@ -23,8 +24,9 @@ def outputs_of(
     *,
     device: str = "auto",
     amp_dtype: str | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     num_workers: int | None = None,
+    engine: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.float32], dict[int, str]]:
     """Run images through a network.
@@ -39,8 +41,9 @@ def outputs_of(
         The images.
     rows : sequence of int
         Rows wanted.
-    device, amp_dtype, batch_size, num_workers
-        How the forward pass runs.
+    device, amp_dtype, batch_size, num_workers, engine
+        How the forward pass runs, as in :func:`leukfeat.features.extraction.extract`. What ``"auto"`` would have to
+        export or compile first pays only for many images, since nothing of it is kept.
     progress : callable(done, total) or None
         Called after every batch.
 
@@ -51,23 +54,25 @@ def outputs_of(
     dict of int to str
         Rows without output, with the reason.
     """
-    workers = num_workers or default_workers()
-    engine = ENGINES["eager"](model, inputs, choose_device(device), amp_dtype or "fp32")
-    work = (ImageWork(manifest.sha256[row], (int(row),)) for row in rows)
-    results = arranged_images(manifest, work, inputs, workers, 2 * batch_size + workers)
     failed: dict[int, str] = {}
     found: list[tuple[int, NDArray[np.float32]]] = []
     done = 0
-    while batch := list(itertools.islice(results, batch_size)):
-        good = [(place, r.image) for place, r in enumerate(batch, start=done) if r.image is not None]
-        if good:
-            output = engine.embed(np.stack([image for _, image in good]))
-            found += zip((place for place, _ in good), output, strict=True)
-        for result in batch:
-            failed |= dict(result.failed)
-        done += len(batch)
-        if progress is not None:
-            progress(done, len(rows))
+    with Batches(
+        manifest,
+        (ImageWork(manifest.sha256[row], (int(row),)) for row in rows),
+        inputs,
+        batch_size=batch_size or DEFAULT_BATCH,
+        num_workers=num_workers or default_workers(),
+    ) as batches:
+        opened = open_engine(engine, model, inputs, choose_device(device), amp_dtype or "fp32", images=len(rows))
+        batches.batch_size = batch_size or opened.batch_size or DEFAULT_BATCH
+        with contextlib.closing(embedded(opened, batches)) as outputs:
+            for batch, output in outputs:
+                found += zip(batch.places, output, strict=True)
+                failed |= dict(batch.failed)
+                done += batch.asked
+                if progress is not None:
+                    progress(done, len(rows))
     whole = np.full((len(rows), len(found[0][1]) if found else 0), np.nan, dtype=np.float32)
     for place, vector in found:
         whole[place] = vector

@@ -11,7 +11,7 @@ import timm
 import torch
 
 from leukfeat.backbones.catalog import NAMED_BACKBONES, backbone_names
-from leukfeat.backbones.engines import ENGINES, choose_device
+from leukfeat.backbones.engines import choose_device, open_engine
 from leukfeat.backbones.network import POOLINGS, Network
 from leukfeat.backbones.network_files import load_network
 from leukfeat.backbones.resolution import resolve
@@ -143,7 +143,7 @@ def test_weights_of_another_architecture_are_refused_by_name(weights_file: Calla
 def test_one_image_alone_equals_itself_in_a_batch(pooling: str) -> None:
     spec = BackboneSpec(TINY, "random", pooling=pooling)
     resolution = resolve(spec)
-    engine = ENGINES["eager"](load_network(spec, resolution).network, resolution.inputs, choose_device("cpu"), "fp32")
+    engine = open_engine("eager", load_network(spec, resolution).network, resolution.inputs, choose_device("cpu"))
     images = np.random.default_rng(0).integers(0, 256, (9, *resolution.inputs.size, 3), dtype=np.uint8)
     whole = engine.embed(images)
     assert whole.dtype == np.float32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from leukfeat.backbones.engines import ENGINES
+from leukfeat.backbones.engines import open_engine
 from leukfeat.backbones.network_files import load_network
 from leukfeat.backbones.resolution import resolve
 from leukfeat.backbones.spec import BackboneSpec
@@ -25,7 +25,7 @@ def test_a_gpu_agrees_with_the_cpu(precision: str, cosine: float) -> None:
 
     def embed(device: str, precision: str) -> np.ndarray:
         network = load_network(spec, resolution).network
-        return ENGINES["eager"](network, resolution.inputs, torch.device(device), precision).embed(images)
+        return open_engine("eager", network, resolution.inputs, torch.device(device), precision).embed(images)
 
     on_cpu, on_gpu = embed("cpu", "fp32"), embed("cuda", precision)
     product = (on_cpu * on_gpu).sum(axis=1)
