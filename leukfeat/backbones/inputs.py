@@ -27,6 +27,7 @@ DECODER = f"pillow {PIL.__version__}"  # what decodes and resizes, recorded with
 _LONGEST_STRIP = 100  # times as long as wide
 _BLACK = 8  # a pixel whose brightest channel is at most this counts as background, of 255
 _CELL_MARGIN = 0.1
+_EXACT_FLOATS = 1 << 24  # whole numbers below it are exact in the 32 bits that Pillow keeps of a coordinate
 
 _FILTERS: Mapping[str, Image.Resampling] = MappingProxyType(
     {
@@ -117,11 +118,22 @@ class Inputs:
         ImageError
             A strip so long that fitting its shorter side would fill the memory.
         """
-        height, width = image.shape[:2]
+        arranged = np.empty((*self.size, 3), np.uint8)
+        self.arrange_picture(Image.fromarray(image), arranged)
+        return arranged
+
+    def arrange_picture(self, picture: Image.Image, out: NDArray[np.uint8]) -> None:
+        """Resize and crop one RGB picture straight into its place in a batch, ``out`` of shape (*size, 3).
+
+        Raises
+        ------
+        ImageError
+            As :meth:`arrange`.
+        """
+        width, height = picture.size
         if max(height, width) > _LONGEST_STRIP * min(height, width):
             raise ImageError("image", f"{width} × {height} pixels: a strip, not a picture of a cell")
-        arranged = CROPS[self.crop](Image.fromarray(image), self)
-        return np.array(arranged)  # a copy: torch takes only writable arrays
+        out[...] = np.asarray(CROPS[self.crop](picture, self))
 
     def normalise(self, images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
         """Turn a batch of arranged images into the network's input, on the device.
@@ -177,6 +189,25 @@ def _from_middle(image: Image.Image, height: int, width: int, fill: tuple[int, i
     return image.crop((left, top, left + width, top + height))
 
 
+def _resized_middle(image: Image.Image, height: int, width: int, inputs: Inputs) -> Image.Image:
+    """Resize to (height, width) and cut the middle.
+
+    What is cut away need not be computed first. Where every coordinate is a binary fraction that 32-bit floats hold,
+    as for a square image and 256 pixels, the pixels are the same to the last bit; elsewhere all of it is computed.
+    """
+    rows, columns = inputs.size
+    margin = round((width - columns) / 2.0)
+    if (
+        image.width == image.height != width == height
+        and rows == columns <= width
+        and width & (width - 1) == 0
+        and (margin + columns) * image.width < _EXACT_FLOATS
+    ):
+        first, last = margin * image.width / width, (margin + columns) * image.width / width
+        return image.resize((columns, rows), _FILTERS[inputs.interpolation], box=(first, first, last, last))
+    return _from_middle(_resize(image, height, width, inputs), rows, columns)
+
+
 def _scaled(inputs: Inputs) -> tuple[int, int]:
     """Height and width before the fraction is cut out."""
     return math.floor(inputs.size[0] / inputs.crop_amount), math.floor(inputs.size[1] / inputs.crop_amount)
@@ -186,18 +217,16 @@ def _timm_center(image: Image.Image, inputs: Inputs) -> Image.Image:
     """Resize so that the shorter side fits, aspect ratio kept, then cut the middle."""
     height, width = _scaled(inputs)
     if height == width and image.width <= image.height:
-        resized = _resize(image, int(width * image.height / image.width), width, inputs)
-    elif height == width:
-        resized = _resize(image, height, int(height * image.width / image.height), inputs)
-    else:
-        ratio = min(image.height / height, image.width / width)
-        resized = _resize(image, round(image.height / ratio), round(image.width / ratio), inputs)
-    return _from_middle(resized, *inputs.size)
+        return _resized_middle(image, int(width * image.height / image.width), width, inputs)
+    if height == width:
+        return _resized_middle(image, height, int(height * image.width / image.height), inputs)
+    ratio = min(image.height / height, image.width / width)
+    return _resized_middle(image, round(image.height / ratio), round(image.width / ratio), inputs)
 
 
 def _timm_squash(image: Image.Image, inputs: Inputs) -> Image.Image:
     """Resize each side on its own, then cut the middle."""
-    return _from_middle(_resize(image, *_scaled(inputs), inputs), *inputs.size)
+    return _resized_middle(image, *_scaled(inputs), inputs)
 
 
 def _timm_border(image: Image.Image, inputs: Inputs) -> Image.Image:

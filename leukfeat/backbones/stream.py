@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from leukfeat.backbones.inputs import Inputs
 from leukfeat.data.arrays import is_member
-from leukfeat.data.hashing import HashMemo
+from leukfeat.data.hashing import HashMemo, Known
 from leukfeat.data.manifest import Manifest
-from leukfeat.data.pixels import CHANGED, read_row
+from leukfeat.data.pixels import CHANGED, read_picture
 from leukfeat.errors import ImageError
+
+Failure = tuple[int, str]  # row of the manifest, reason
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -56,7 +58,7 @@ class ImageResult:
 
     work: ImageWork
     image: NDArray[np.uint8] | None
-    failed: tuple[tuple[int, str], ...] = ()
+    failed: tuple[Failure, ...] = ()
 
 
 def arranged_images(
@@ -84,17 +86,52 @@ def arranged_images(
     """
 
     def arrange(item: ImageWork) -> ImageResult:
-        failed: list[tuple[int, str]] = []
-        for row in item.rows:
-            try:
-                image = inputs.arrange(read_row(manifest, row))
-                # a row whose file is merely gone shares the vector of its copy; one with other content does not
-                return ImageResult(item, image, tuple(failure for failure in failed if failure[1] == CHANGED))
-            except ImageError as error:
-                failed.append((row, error.reason))
-        return ImageResult(item, None, tuple(failed))
+        image = np.empty((*inputs.size, 3), np.uint8)
+        present, failed = arrange_into(manifest, item, inputs, image)
+        return ImageResult(item, image if present else None, tuple(failed))
 
     return _ahead(arrange, work, num_workers, ahead)
+
+
+def arrange_into(
+    manifest: Manifest,
+    item: ImageWork,
+    inputs: Inputs,
+    out: NDArray[np.uint8],
+    known: Mapping[int, Known] | None = None,
+) -> tuple[bool, list[Failure]]:
+    """Read one image, from the first of its rows that gives it, and write it to its place.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The data.
+    item : ImageWork
+        The image.
+    inputs : Inputs
+        How to arrange it.
+    out : ndarray of shape (H, W, 3), uint8
+        Its place, in a batch say; left as it is where no row gives the image.
+    known : mapping of int to Known, or None
+        What a memo knows of the rows' files (:func:`leukfeat.data.pixels.read_picture`).
+
+    Returns
+    -------
+    bool
+        Whether the image is there.
+    list of (row, reason)
+        Rows that were tried and stay without a vector.
+    """
+    failed: list[Failure] = []
+    known = known or {}
+    for row in item.rows:
+        try:
+            inputs.arrange_picture(read_picture(manifest, row, known.get(row)), out)
+            # a row whose file is merely gone shares the vector of its copy; one with other content does not
+            return True, [failure for failure in failed if failure[1] == CHANGED]
+        except ImageError as error:
+            failed.append((row, error.reason))
+    return False, failed
 
 
 def changed_rows(manifest: Manifest, rows: Sequence[int], memo: HashMemo) -> dict[int, str]:

@@ -39,6 +39,7 @@ def extract(
     amp_dtype: o.AmpDtype = None,
     batch_size: o.BatchSize = None,
     num_workers: o.NumWorkers = None,
+    engine: o.Engine = None,
     skip_errors: o.SkipErrors = False,
     dataset: o.Dataset = None,
     subjects: o.Subjects = None,

@@ -82,8 +82,16 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Seeds folds, training and
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Feature store. [default: $LEUKFEAT_CACHE or cache]")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu or cuda. [default: auto]")]
 AmpDtype = Annotated[str | None, typer.Option(metavar="TYPE", help="float16 or bfloat16 on CUDA. [default: float32]")]
-BatchSize = Annotated[int | None, typer.Option(min=1, metavar="N", help="Images a forward pass. [default: 32]")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Images a forward pass. [default: what the engine likes]")
+]
 NumWorkers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Decoding threads. [default: processors]")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="auto, eager, … (see 'leukfeat models'): how forward passes run. [default: auto]"
+    ),
+]
 SkipErrors = Annotated[bool, typer.Option("--skip-errors", help="Go on without images that cannot be read.")]
 Rehash = Annotated[bool, typer.Option("--rehash", help="Read every file anew instead of trusting size and time.")]
 AuditLevel = Annotated[
@@ -118,6 +126,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "amp_dtype": ("extraction.amp_dtype",),
     "batch_size": ("extraction.batch_size",),
     "num_workers": ("extraction.num_workers",),
+    "engine": ("extraction.engine",),
     "skip_errors": ("extraction.skip_errors",),
     "cache": ("cache",),
     "out": ("out",),

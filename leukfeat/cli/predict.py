@@ -43,6 +43,7 @@ def predict(
     ] = None,
     batch_size: o.BatchSize = None,
     num_workers: o.NumWorkers = None,
+    engine: o.Engine = None,
     skip_errors: o.SkipErrors = False,
     as_json: o.Json = False,
 ) -> None:
@@ -59,7 +60,10 @@ def predict(
         raise UsageError(f"{output}: is named for images and for subjects; give each a file of its own")
     for file in filter(None, (output, by_subject)):
         may_be_replaced(file)
-    given = {"device": device, "amp_dtype": amp_dtype, "batch_size": batch_size, "num_workers": num_workers}
+    given = {
+        "device": device, "amp_dtype": amp_dtype, "batch_size": batch_size, "num_workers": num_workers,
+        "engine": engine,
+    }  # fmt: skip
     how: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     model = load(bundle)
     with progress() as shown:

@@ -8,15 +8,30 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 
 _SETTLED_NS = 2_000_000_000  # a file changed this recently could change again within one clock tick: not remembered
 
+_AT_A_TIME = 256  # files a thread looks at, or the database is asked for, at once
+
 Progress = Callable[[int, int], None]
+
+
+class Known(NamedTuple):
+    """What is remembered of a file: size, modification time in nanoseconds, and the digest it had then."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    def digest_of(self, status: os.stat_result) -> str | None:
+        """The digest of a file in this state; None where it is not the one that was hashed."""
+        return self.sha256 if (status.st_size, status.st_mtime_ns) == self[:2] else None
 
 
 def sha256_of(file: Path) -> str:
@@ -56,19 +71,32 @@ class HashMemo:
         dict of Path to (str or OSError)
             The hexadecimal digest, or why the file could not be read.
         """
-        wanted = list(dict.fromkeys(files))
-        remembered = {} if self.rehash else self._remembered([_name(file) for file in wanted])
+        names = {file: _name(file) for file in files}
+        wanted = list(names)
+        remembered = {} if self.rehash else self._remembered(list(names.values()))
         answers: dict[Path, str | OSError] = {}
-        fresh: dict[bytes, tuple[int, int, str]] = {}
+        fresh: dict[bytes, Known] = {}
 
-        def answer(file: Path) -> None:
-            name = _name(file)
+        def look_up(some: Sequence[Path]) -> list[tuple[Path, os.stat_result]]:
+            """Answer for files that are known or gone; give back the others."""
+            unknown = []
+            for file in some:
+                try:
+                    status = os.stat(names[file])  # noqa: PTH116 (the name is there already)
+                except OSError as error:
+                    answers[file] = error
+                    continue
+                known = remembered.get(names[file])
+                digest = known.digest_of(status) if known is not None else None
+                if digest is not None:
+                    answers[file] = digest
+                else:
+                    unknown.append((file, status))
+            return unknown
+
+        def answer(unknown: tuple[Path, os.stat_result]) -> None:
+            file, status = unknown
             try:
-                status = file.stat()
-                known = remembered.get(name)
-                if known and known[:2] == (status.st_size, status.st_mtime_ns):
-                    answers[file] = known[2]
-                    return
                 if not stat.S_ISREG(status.st_mode):
                     raise OSError("not a regular file")  # a pipe would keep its reader waiting for ever
                 digest = sha256_of(file)
@@ -77,25 +105,38 @@ class HashMemo:
                 return
             answers[file] = digest
             if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
-                fresh[name] = (status.st_size, status.st_mtime_ns, digest)
+                fresh[names[file]] = Known(status.st_size, status.st_mtime_ns, digest)
 
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            for done, _ in enumerate(pool.map(answer, wanted), start=1):
+            parts = [wanted[start : start + _AT_A_TIME] for start in range(0, len(wanted), _AT_A_TIME)]
+            unknown = [each for part in pool.map(look_up, parts) for each in part]
+            if progress is not None and answers:
+                progress(len(answers), len(wanted))
+            for done, _ in enumerate(pool.map(answer, unknown), start=len(wanted) - len(unknown) + 1):
                 if progress is not None:
                     progress(done, len(wanted))
         self._remember(fresh)
         return answers
 
-    def _remembered(self, names: list[bytes]) -> Mapping[bytes, tuple[int, int, str]]:
-        found: dict[bytes, tuple[int, int, str]] = {}
+    def recall(self, files: Sequence[Path]) -> dict[Path, Known]:
+        """What is remembered of files; nothing where everything is to be hashed anew."""
+        if self.rehash:
+            return {}
+        names = [_name(file) for file in files]
+        remembered = self._remembered(names)
+        return {file: remembered[name] for file, name in zip(files, names, strict=True) if name in remembered}
+
+    def _remembered(self, names: Sequence[bytes]) -> Mapping[bytes, Known]:
+        found: dict[bytes, Known] = {}
         with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self._connect()) as memo:
-            for name in names:
-                row = memo.execute("SELECT size, mtime_ns, sha256 FROM files WHERE path = ?", (name,)).fetchone()
-                if row:
-                    found[name] = row
+            for start in range(0, len(names), _AT_A_TIME):
+                some = names[start : start + _AT_A_TIME]
+                places = ", ".join("?" * len(some))
+                rows = memo.execute(f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({places})", some)
+                found |= {bytes(path): Known(size, mtime_ns, digest) for path, size, mtime_ns, digest in rows}
         return found
 
-    def _remember(self, fresh: Mapping[bytes, tuple[int, int, str]]) -> None:
+    def _remember(self, fresh: Mapping[bytes, Known]) -> None:
         if not fresh:
             return
         with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self._connect()) as memo, memo:

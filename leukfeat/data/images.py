@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -87,7 +88,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of one image file.
+    """The bytes of one image file. Raises what :func:`read_file` does."""
+    return read_file(path)[0]
+
+
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
+    """The bytes of one image file, and what the system said of the file when it was opened.
 
     Raises
     ------
@@ -96,7 +102,9 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
+            # asked for a gigabyte, the reader would set a gigabyte aside first; what is no plain file has no size
+            status = os.fstat(stream.fileno())
+            data = stream.read(min(status.st_size or _MAX_BYTES, _MAX_BYTES) + 1)
     except FileNotFoundError:
         raise ImageError(str(path), "no such file") from None
     except IsADirectoryError:
@@ -106,11 +114,19 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError(str(path), f"cannot be read: {reason}") from error
     if len(data) > _MAX_BYTES:
         raise ImageError(str(path), f"larger than {_MAX_BYTES >> 30} GiB")
-    return data
+    return data, status
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Turn the bytes of an image file into RGB pixels.
+    """Turn the bytes of an image file into RGB pixels: an array of shape (H, W, 3), uint8, upright, writable.
+
+    Parameters, conversions and errors are those of :func:`decode_picture`.
+    """
+    return np.array(decode_picture(data, name))
+
+
+def decode_picture(data: bytes, name: str) -> Image.Image:
+    """Turn the bytes of an image file into an RGB picture, which can be resized without a copy in between.
 
     Grey, palette, CMYK and 16-bit images are converted (16 bits keep their upper 8, so white stays white); a partly
     transparent image is laid on black; an EXIF rotation is carried out.
@@ -124,8 +140,8 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
 
     Returns
     -------
-    ndarray of shape (H, W, 3), uint8
-        RGB, upright, writable.
+    PIL image
+        Mode RGB, upright, unpacked.
 
     Raises
     ------
@@ -167,12 +183,12 @@ def _largest(image: ImageFile.ImageFile) -> tuple[int, int]:
     return max(sizes, key=math.prod)
 
 
-def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Pixels of a loaded image, (H, W, 3)."""
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    """A loaded image in mode RGB."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         # Pillow clips 16-bit grey when it converts, and takes the upper byte of 16-bit colour; do the latter for both.
         grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return Image.fromarray(grey).convert("RGB")
     if image.mode == "F":
         raise ImageError(name, "floating-point pixels have no known white; save as 8- or 16-bit")
     if image.mode == "I":
@@ -181,6 +197,6 @@ def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
         pixels = np.array(image.convert("RGBA"))
         alpha = pixels[:, :, 3:].astype(np.uint16)
         if alpha.min() == 255:
-            return np.ascontiguousarray(pixels[:, :, :3])
-        return ((pixels[:, :, :3] * alpha + 127) // 255).astype(np.uint8)  # laid on black
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+            return Image.fromarray(np.ascontiguousarray(pixels[:, :, :3]))
+        return Image.fromarray(((pixels[:, :, :3] * alpha + 127) // 255).astype(np.uint8))  # laid on black
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -6,9 +6,11 @@ import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from leukfeat.data.arrays import hash_pixels, is_member, member_image
-from leukfeat.data.images import decode_image, read_bytes
+from leukfeat.data.hashing import Known
+from leukfeat.data.images import decode_picture, read_file
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import ImageError
 
@@ -17,7 +19,22 @@ READABLE_NOW = "could not be read when the manifest was written, but can be now;
 
 
 def read_row(manifest: Manifest, row: int) -> NDArray[np.uint8]:
-    """The pixels of one row: (H, W, 3), uint8. The file is read once, and must be the one the manifest describes.
+    """The pixels of one row: (H, W, 3), uint8. Raises what :func:`read_picture` does."""
+    return np.array(read_picture(manifest, row))
+
+
+def read_picture(manifest: Manifest, row: int, known: Known | None = None) -> Image.Image:
+    """The RGB picture of one row. The file is read once, and must be the one the manifest describes.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The data.
+    row : int
+        The row.
+    known : Known or None
+        What a memo knows of the file (:meth:`leukfeat.data.hashing.HashMemo.recall`): its bytes are not hashed again
+        where size and modification time are those that were hashed.
 
     Raises
     ------
@@ -29,11 +46,12 @@ def read_row(manifest: Manifest, row: int) -> NDArray[np.uint8]:
         image = member_image(manifest.root, path)
         if hash_pixels(image) != expected:
             raise ImageError(path, CHANGED if expected else READABLE_NOW)
-        return image
-    data = read_bytes(manifest.file(row))
+        return Image.fromarray(image)
+    data, status = read_file(manifest.file(row))
     if not expected:
-        decode_image(data, path)  # says what is wrong with it, if anything still is
+        decode_picture(data, path)  # says what is wrong with it, if anything still is
         raise ImageError(path, READABLE_NOW)
-    if hashlib.sha256(data).hexdigest() != expected:
+    digest = known.digest_of(status) if known is not None else None
+    if (digest or hashlib.sha256(data).hexdigest()) != expected:
         raise ImageError(path, CHANGED)
-    return decode_image(data, path)
+    return decode_picture(data, path)

@@ -23,8 +23,9 @@ class Forwarding:
 
     device: str = "auto"
     amp_dtype: str | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
     num_workers: int | None = None
+    engine: str = "auto"
     skip_errors: bool = False
     memo: HashMemo | None = field(default=None, compare=False)
     progress: Callable[..., None] | None = field(default=None, compare=False)
@@ -60,7 +61,9 @@ class Forwarding:
             num_workers=self.num_workers,
             progress=self.progress,
             rows=rows,
+            engine=self.engine,
             memo=self.memo,
+            told=self.told,
         )
         if self.reported is not None:
             self.reported(report)

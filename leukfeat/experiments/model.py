@@ -120,7 +120,7 @@ class Model:
         rows : sequence of int
             Rows wanted.
         **how
-            ``device``, ``amp_dtype``, ``batch_size``, ``num_workers``, ``progress``, as in
+            ``device``, ``amp_dtype``, ``batch_size``, ``num_workers``, ``engine``, ``progress``, as in
             :func:`leukfeat.backbones.outputs.outputs_of`; without ``amp_dtype`` the precision is that of the fit, and
             ``"none"`` is 32-bit floats.
 

@@ -98,6 +98,7 @@ class FittedNetwork:
             amp_dtype=how.amp_dtype,
             batch_size=how.batch_size,
             num_workers=how.num_workers,
+            engine=how.engine,
             progress=how.progress,
         )
         if failed:
@@ -139,6 +140,14 @@ class EndToEnd:
     def name(self) -> str:
         """Short name for tables."""
         return f"{self.backbone.label} end-to-end"
+
+    def on_threads(self, threads: int) -> EndToEnd:
+        """The same candidate: training takes all processors as it is."""
+        return self
+
+    def copied_bytes(self, manifest: Manifest) -> int:
+        """0: it takes images."""
+        return 0
 
     @property
     def folds_at_once(self) -> bool:

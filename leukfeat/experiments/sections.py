@@ -10,8 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from leukfeat.audit.findings import check_codes
 from leukfeat.backbones.attention_spec import AttentionSpec
+from leukfeat.backbones.engines.choice import AUTO
+from leukfeat.backbones.engines.table import ENGINES
 from leukfeat.backbones.finetune import Augment, FineTune
 from leukfeat.backbones.spec import BackboneSpec
+from leukfeat.errors import UnknownNameError
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
@@ -147,13 +150,20 @@ class HeadSection(Section):
     params: dict[str, str | int | float | bool | list[str] | None] = {}
 
 
+def _known_engine(value: object) -> str:
+    if value not in (AUTO, *ENGINES):
+        raise UnknownNameError("engine", str(value), (AUTO, *ENGINES))
+    return str(value)
+
+
 class ExtractionSection(Section):
     """How forward passes run; nothing here changes which features are meant, but ``amp_dtype`` is part of their key."""
 
     device: str = "auto"
     amp_dtype: Literal["float16", "bfloat16"] | None = None
-    batch_size: Count = 32
+    batch_size: Count | None = None  # what the engine likes
     num_workers: Count | None = None
+    engine: Annotated[str, BeforeValidator(_known_engine)] = AUTO
     skip_errors: Switch = False
 
 

@@ -38,7 +38,7 @@ head:
 
 # extraction:
 #   device: auto               # auto, cpu, cuda
-#   batch_size: 32
+#   engine: auto               # how forward passes run; see leukfeat models
 # seed: 0
 """
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from leukfeat.backbones.batches import DEFAULT_BATCH, Batches, ImageBatch, Timing, embedded
 from leukfeat.backbones.inputs import DECODER
 from leukfeat.backbones.resolution import Resolution, remember
 from leukfeat.backbones.spec import BackboneSpec
-from leukfeat.backbones.stream import ImageResult, ImageWork, arranged_images
+from leukfeat.backbones.stream import ImageWork
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
-from leukfeat.errors import UnknownNameError, UsageError, WeightsError
+from leukfeat.errors import UsageError, WeightsError
 from leukfeat.features.store import FeatureKey, FeatureStore
 
 if TYPE_CHECKING:
@@ -29,93 +31,145 @@ _ROWS_A_PART = 4096
 Progress = Callable[[int, int, float], None]  # images done, images in all, images a second
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How forward passes run; nothing here changes which rows are meant.
+
+    Attributes
+    ----------
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    engine : str
+        A name in :data:`leukfeat.backbones.engines.ENGINES`, or ``"auto"``.
+    batch_size : int or None
+        Images a forward pass; None for what the engine likes.
+    num_workers : int
+        Threads that decode.
+    told : callable(str) or None
+        Takes a line for people: which engine was chosen, and why.
+    """
+
+    device: str
+    engine: str
+    batch_size: int | None
+    num_workers: int
+    told: Callable[[str], None] | None = None
+
+
 class Computation:
     """The images that have to go through the network, and what becomes of them.
 
-    The network is loaded when the first image is ready: a run in which no image can be read needs none.
+    Attributes
+    ----------
+    computed : int
+        Images that went through the network.
+    dim : int or None
+        Length of a vector; None as long as there is none.
+    engine : str or None
+        What computes them; None as long as nothing does.
+    timing : Timing
+        Where the seconds went.
     """
 
     def __init__(
-        self,
-        spec: BackboneSpec,
-        key: FeatureKey,
-        manifest: Manifest,
-        store: FeatureStore,
-        memo: HashMemo,
-        device: str,
-        engine: str,
-        batch_size: int,
-        num_workers: int,
+        self, spec: BackboneSpec, key: FeatureKey, manifest: Manifest, store: FeatureStore, memo: HashMemo, how: Manner
     ) -> None:
         self.key = key
         self.computed = 0
         self.dim: int | None = None
-        self._spec, self._manifest, self._store, self._memo = spec, manifest, store, memo
-        self._device, self._engine_name = device, engine
-        self._batch_size, self._num_workers = batch_size, num_workers
+        self.engine: str | None = None
+        self.timing = Timing()
+        self._spec, self._manifest, self._store, self._memo, self._how = spec, manifest, store, memo, how
 
     def run(self, work: Sequence[ImageWork], progress: Progress | None) -> dict[int, str]:
-        """Compute images; returns the rows that failed, with the reason."""
-        failed: dict[int, str] = {}
-        engine: Engine | None = None
-        started = time.perf_counter()
-        done = 0
-        results = arranged_images(
+        """Compute images; returns the rows that failed, with the reason.
+
+        The network is loaded when an image has been found that can be read: a run without any needs none.
+        """
+        with Batches(
             self._manifest,
             work,
             self.key.resolution.inputs,
-            self._num_workers,
-            2 * self._batch_size + self._num_workers,
-        )
-        pending = PendingPart(self._store)
-        try:
-            for batch in _batches(results, self._batch_size):
-                for result in batch:
-                    failed |= dict(result.failed)
-                good = [result for result in batch if result.image is not None]
-                if good:
-                    if engine is None:
-                        engine = self._load()
-                        pending.open(self.key, engine.details)
-                        started = time.perf_counter()
-                    failed |= self._embed(engine, good, pending)
-                done += len(batch)
-                if progress is not None:
-                    seconds = time.perf_counter() - started
-                    progress(done, len(work), done / seconds if seconds > 0 else 0.0)
-        finally:
-            results.close()
-            pending.flush()  # also when interrupted: what is finished is kept
+            batch_size=self._how.batch_size or DEFAULT_BATCH,
+            num_workers=self._how.num_workers,
+            memo=self._memo,
+        ) as batches:
+            batches.timing = self.timing
+            first = list(_up_to_readable(batches))
+            if first and len(first[-1]):
+                return self._computed(batches, first, len(work), progress)
+        if first and progress is not None:
+            progress(len(work), len(work), 0.0)
+        return {row: reason for batch in first for row, reason in batch.failed}
+
+    def _computed(
+        self, batches: Batches, first: Sequence[ImageBatch], n_images: int, progress: Progress | None
+    ) -> dict[int, str]:
+        engine = self._opened(n_images)
+        batches.batch_size = self._how.batch_size or engine.batch_size or DEFAULT_BATCH
+        pending = PendingPart(self._store, self.key, engine)
+        failed: dict[int, str] = {}
+        done, started = 0, time.perf_counter()
+        with contextlib.closing(embedded(engine, batches, first)) as outputs:
+            try:
+                for batch, X in outputs:
+                    failed |= dict(batch.failed) | self._kept(batch, X, pending)
+                    done += batch.asked
+                    if progress is not None:
+                        progress(done, n_images, self.computed / max(time.perf_counter() - started, 1e-9))
+            finally:
+                self._write(pending, now=True)  # also when interrupted: what is finished is kept
+        self.engine = engine.details
         return failed
 
-    def _embed(self, engine: Engine, good: Sequence[ImageResult], pending: PendingPart) -> dict[int, str]:
-        X = engine.embed(np.stack([result.image for result in good if result.image is not None]))  # (B, d)
-        self.computed += len(good)
+    def _kept(self, batch: ImageBatch, X: NDArray[np.float32], pending: PendingPart) -> dict[int, str]:
+        """Take the vectors of a batch (B, d); returns the rows that have none, with the reason."""
+        if not len(batch):
+            return {}
+        self.computed += len(batch)
         self.dim = int(X.shape[1])
         finite = [bool(np.isfinite(vector).all()) for vector in X]
-        for result, vector, usable in zip(good, X, finite, strict=True):
+        for item, vector, usable in zip(batch.work, X, finite, strict=True):
             if usable:
-                pending.add(result.work.sha256, vector, self._manifest.sample[result.work.rows[0]])
-        pending.flush_if_due()
+                pending.add(item.sha256, vector, self._manifest.sample[item.rows[0]])
+        self._write(pending, now=False)
         return {
             row: f"its features are NaN or infinite at precision {self.key.precision}"
-            for result, usable in zip(good, finite, strict=True)
+            for item, usable in zip(batch.work, finite, strict=True)
             if not usable
-            for row in result.work.rows
+            for row in item.rows
         }
 
-    def _load(self) -> Engine:
-        from leukfeat.backbones.engines import ENGINES, choose_device
+    def _write(self, pending: PendingPart, *, now: bool) -> None:
+        started = time.perf_counter()
+        if now or pending.due():
+            pending.flush()
+        self.timing.writing += time.perf_counter() - started
+
+    def _opened(self, n_images: int) -> Engine:
+        """The engine, with the network in it."""
+        started = time.perf_counter()
+        from leukfeat.backbones.engines import choose_device, open_engine
         from leukfeat.backbones.network_files import load_network
 
-        if self._engine_name not in ENGINES:
-            raise UnknownNameError("engine", self._engine_name, ENGINES)
-        where = choose_device(self._device)
+        where = choose_device(self._how.device)
         if self.key.precision != "fp32" and where.type != "cuda":
             raise UsageError(f"--amp-dtype {self.key.precision} needs a CUDA device; leave it out on a CPU")
         loaded = load_network(self._spec, self.key.resolution)
         self._check_weights(loaded.weights_sha256)
-        return ENGINES[self._engine_name](loaded.network, self.key.resolution.inputs, where, self.key.precision)
+        engine = open_engine(
+            self._how.engine,
+            loaded.network,
+            self.key.resolution.inputs,
+            where,
+            self.key.precision,
+            images=n_images,
+            identity=self.key.digest,
+            models=self._store.engines,
+            told=self._how.told,
+        )
+        self.timing.loading += time.perf_counter() - started
+        return engine
 
     def _check_weights(self, digest: str) -> None:
         """What is remembered about the weights must be true of those in the network, or rows of two would be mixed."""
@@ -131,42 +185,37 @@ class Computation:
         )
 
 
+def _up_to_readable(batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
+    """Batches up to the first with an image that can be read."""
+    for batch in batches:
+        yield batch
+        if len(batch):
+            return
+
+
 class PendingPart:
     """Finished rows on their way into a part, written every few seconds or few thousand rows."""
 
-    def __init__(self, store: FeatureStore) -> None:
-        self._store = store
+    def __init__(self, store: FeatureStore, key: FeatureKey, engine: Engine) -> None:
+        self._store, self._key, self._engine = store, key, engine
         self._rows: list[tuple[str, NDArray[np.float32], str]] = []
-        self._since = self._started = time.monotonic()
-        self._key: FeatureKey | None = None
-        self._engine = ""
-
-    def open(self, key: FeatureKey, engine: str) -> None:
-        """Say what the rows to come are."""
-        self._key, self._engine = key, engine
         self._since = self._started = time.monotonic()
 
     def add(self, sha256: str, vector: NDArray[np.float32], sample: str) -> None:
         """Take one finished row."""
         self._rows.append((sha256, vector, sample))
 
-    def flush_if_due(self) -> None:
-        """Write a part if it is time."""
+    def due(self) -> bool:
+        """Whether it is time to write a part."""
         now = time.monotonic()
-        due = max(_SECONDS_A_PART, _FRACTION_A_PART * (now - self._started))
-        if len(self._rows) >= _ROWS_A_PART or now - self._since >= due:
-            self.flush()
+        patience = max(_SECONDS_A_PART, _FRACTION_A_PART * (now - self._started))
+        return len(self._rows) >= _ROWS_A_PART or now - self._since >= patience
 
     def flush(self) -> None:
         """Write the rows there are."""
-        if self._key is None or not self._rows:
-            return
-        digests, vectors, samples = zip(*self._rows, strict=True)
-        self._store.append(self._key, digests, np.stack(vectors), samples, engine=self._engine, decoder=DECODER)
-        self._rows.clear()
+        if self._rows:
+            digests, vectors, samples = zip(*self._rows, strict=True)
+            engine = self._engine.details
+            self._store.append(self._key, digests, np.stack(vectors), samples, engine=engine, decoder=DECODER)
+            self._rows.clear()
         self._since = time.monotonic()
-
-
-def _batches(results: Iterator[ImageResult], size: int) -> Iterator[list[ImageResult]]:
-    while batch := list(itertools.islice(results, size)):
-        yield batch

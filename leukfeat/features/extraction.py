@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from leukfeat.backbones.batches import Timing
 from leukfeat.backbones.resolution import resolve
 from leukfeat.backbones.spec import BackboneSpec
 from leukfeat.backbones.stream import ImageWork, arranged_images, changed_rows, default_workers
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import StoreError, UnknownNameError, UsageError
-from leukfeat.features.computation import Computation, Progress
+from leukfeat.features.computation import Computation, Manner, Progress
 from leukfeat.features.store import PRECISIONS, FeatureKey, FeatureStore
 from leukfeat.features.table import Features
 
@@ -45,6 +46,10 @@ class ExtractionReport:
         Rows without features.
     seconds : float
         Wall time.
+    engine : str or None
+        What computed; None where nothing was computed.
+    timing : Timing
+        Where the seconds went; what is left of ``seconds`` is looking up rows and files.
     """
 
     backbone: str
@@ -56,20 +61,37 @@ class ExtractionReport:
     hits: int
     failed: tuple[tuple[str, str, str], ...]
     seconds: float
+    engine: str | None
+    timing: Timing
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON types."""
         return {
             **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            "timing": asdict(self.timing),
             "failed": [{"sample": sample, "path": path, "reason": reason} for sample, path, reason in self.failed],
         }
 
     def describe(self) -> str:
-        """One line: samples, images, computed, hits, failed, seconds."""
-        speed = f" ({self.computed / self.seconds:.1f} images/s)" if self.computed and self.seconds else ""
+        """One line: samples, images, computed, hits, failed, seconds, images a second, and where the time went."""
         return (
             f"{self.backbone}: {self.samples:,} samples, {self.images:,} images: {self.computed:,} computed,"
-            f" {self.hits:,} hits, {len(self.failed):,} failed, {self.seconds:.1f} s{speed}"
+            f" {self.hits:,} hits, {len(self.failed):,} failed, {self.seconds:.1f} s{self._speed()}"
+        )
+
+    def _speed(self) -> str:
+        if not self.computed or not self.seconds:
+            return ""
+        spent = {
+            "forward": self.timing.forward,
+            "waiting for images": self.timing.waiting,
+            "writing": self.timing.writing,
+            "loading": self.timing.loading,
+        }
+        shares = ", ".join(f"{name} {seconds / self.seconds:.0%}" for name, seconds in spent.items())
+        return (
+            f" ({self.computed / self.seconds:.1f} images/s: {shares}; decoding beside it"
+            f" {self.timing.decoding:.1f} thread-seconds)"
         )
 
 
@@ -80,12 +102,13 @@ def extract(
     *,
     device: str = "auto",
     amp_dtype: str | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     num_workers: int | None = None,
     progress: Progress | None = None,
     rows: Sequence[int] | NDArray[np.int64] | None = None,
-    engine: str = "eager",
+    engine: str = "auto",
     memo: HashMemo | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> ExtractionReport:
     """Make sure that the store holds the features of a manifest's images.
 
@@ -104,8 +127,8 @@ def extract(
     amp_dtype : str or None
         ``"float16"`` or ``"bfloat16"`` for mixed precision on CUDA; None or ``"none"`` for 32-bit floats. Part of the
         key: rows of different precision are never mixed.
-    batch_size : int
-        Images a forward pass.
+    batch_size : int or None
+        Images a forward pass; None for what the engine likes.
     num_workers : int or None
         Threads that decode; None for one a processor.
     progress : callable(done, total, images per second) or None
@@ -113,9 +136,11 @@ def extract(
     rows : sequence of int or None
         Rows of the manifest; None for all.
     engine : str
-        How the forward pass runs.
+        How the forward pass runs: ``"auto"`` takes the fastest for so many images on this machine.
     memo : HashMemo or None
         Remembers the digests of files between runs.
+    told : callable(str) or None
+        Takes a line for people: which engine was chosen, and why.
 
     Returns
     -------
@@ -131,11 +156,12 @@ def extract(
     StoreError
         A store that cannot be read or written.
     """
-    if batch_size < 1 or (num_workers is not None and num_workers < 1):
+    if any(number is not None and number < 1 for number in (batch_size, num_workers)):
         raise UsageError(f"batch size {batch_size} with {num_workers} workers; both must be at least 1")
     started = time.perf_counter()
     memo = memo or HashMemo()
     key = _key(spec, store, amp_dtype, memo)
+    resolving = time.perf_counter() - started
     asked = _rows(manifest, rows)
     needed = _needed(manifest, asked)
     shelf = store.open(key)
@@ -149,9 +175,9 @@ def extract(
         memo,
     )
     wanted = [ImageWork(item.sha256, tuple(row for row in item.rows if row not in failed)) for item in wanted]
-    computation = Computation(
-        spec, key, manifest, store, memo, device, engine, batch_size, num_workers or default_workers()
-    )
+    how = Manner(device, engine, batch_size, num_workers or default_workers(), told)
+    computation = Computation(spec, key, manifest, store, memo, how)
+    computation.timing.loading += resolving
     unreadable = [ImageWork("", (row,)) for row in asked if not manifest.sha256[row]]
     for result in arranged_images(manifest, unreadable, key.resolution.inputs, 1, 1):
         failed |= dict(result.failed)
@@ -166,6 +192,8 @@ def extract(
         hits=len(stored),
         failed=tuple((manifest.sample[row], manifest.path[row], failed[row]) for row in sorted(failed)),
         seconds=time.perf_counter() - started,
+        engine=computation.engine,
+        timing=computation.timing,
     )
 
 

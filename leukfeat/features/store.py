@@ -3,6 +3,7 @@
 Layout::
 
     <root>/resolved/<question>.json          what a backbone came to, so that a warm run needs no torch
+    <root>/engines/                          networks as engines want them, exported or compiled once
     <root>/<readable>-<key12>/provenance.json  the inputs of the key, in full
     <root>/<readable>-<key12>/part-*.h5        rows; never modified, only added
 
@@ -32,6 +33,7 @@ from leukfeat.textfiles import write_text
 
 PROVENANCE = "provenance.json"
 RESOLVED = "resolved"
+ENGINES = "engines"
 PRECISIONS = ("fp32", "float16", "bfloat16")
 
 
@@ -160,6 +162,11 @@ class FeatureStore:
     def resolved(self) -> Path:
         """Where the answers of :func:`leukfeat.backbones.resolution.resolve` are remembered."""
         return self.root / RESOLVED
+
+    @property
+    def engines(self) -> Path:
+        """Where engines keep networks that they have exported or compiled."""
+        return self.root / ENGINES
 
     def folder(self, key: FeatureKey) -> Path:
         """Where a key's parts are."""

@@ -41,6 +41,22 @@ def test_agrees_with_timm(crop_mode: str, interpolation: str, size: tuple[int, .
     torch.testing.assert_close(ours(Inputs.of(Preprocess(), facts), image), expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "box", "hamming", "lanczos", "nearest"])
+@pytest.mark.parametrize("side", [31, 112, 128, 129, 225, 450])
+@pytest.mark.parametrize(("size", "crop_mode"), [(112, "center"), (112, "squash"), (224, "center"), (299, "center")])
+def test_what_is_cut_away_need_not_be_computed(size: int, crop_mode: str, side: int, interpolation: str) -> None:
+    # rows that were stored before count as the same as those computed now, so this has to hold to the last bit
+    image = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    whole = int(size / 0.875)  # 128 and 256, which binary fractions divide, and 341
+    resized = Image.fromarray(image).resize((whole, whole), Image.Resampling[interpolation.upper()])
+    margin = round((whole - size) / 2)
+    inputs = Inputs.of(
+        Preprocess(), config(input_size=(3, size, size), interpolation=interpolation, crop_mode=crop_mode)
+    )
+    expected = resized.crop((margin, margin, margin + size, margin + size))
+    np.testing.assert_array_equal(inputs.arrange(image), np.asarray(expected))
+
+
 def test_whatever_is_none_follows_the_weights() -> None:
     inputs = Inputs.of(Preprocess(), config())
     assert (inputs.size, inputs.mean, inputs.interpolation) == ((32, 32), (0.485, 0.456, 0.406), "bicubic")

@@ -33,6 +33,7 @@ def _load(tmp_path: Path, text: str) -> object:
         (DATA + "head: {name: svm, trials: 0}", "head.0.trials: input should be greater than or equal to 1 (found 0)"),
         (DATA + "head: {name: svm, trials: '5'}", "head.0.trials: input should be a valid integer (found '5')"),
         (DATA + "extraction: {skip_errors: 'yes'}", "extraction.skip_errors: input should be a valid boolean"),
+        (DATA + "extraction: {engine: openvio}", "engine 'openvio' is not known; did you mean 'openvino'?"),
         (DATA + "split: {seed: -1}", "split.seed: input should be greater than or equal to 0 (found -1)"),
         ("data: {synthetic: {}, positive: HEM}", "positive is about data that is read; generated cells know theirs"),
         (DATA + "split: {kind: groupd}", "(found 'groupd')"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from leukfeat.backbones.engines import EagerEngine
+from leukfeat.backbones.engines.eager import EagerEngine
 from leukfeat.backbones.spec import BackboneSpec, Preprocess
 from leukfeat.data.manifest import Manifest
 from leukfeat.features.store import FeatureStore
@@ -47,11 +47,15 @@ def draw(tmp_path: Path) -> Callable[..., Manifest]:
 def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that went through a network."""
     sizes: list[int] = []
-    real = EagerEngine.embed
+    real = EagerEngine.stream
 
-    def count(self: EagerEngine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        sizes.append(len(images))
-        return real(self, images)
+    def count(self: EagerEngine, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
+        def counted() -> Iterator[NDArray[np.uint8]]:
+            for images in batches:
+                sizes.append(len(images))
+                yield images
 
-    monkeypatch.setattr(EagerEngine, "embed", count)
+        return real(self, counted())
+
+    monkeypatch.setattr(EagerEngine, "stream", count)
     return sizes

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from leukfeat.backbones.engines import EagerEngine
+from leukfeat.backbones.engines.eager import EagerEngine
 from leukfeat.backbones.spec import BackboneSpec, Preprocess
+from leukfeat.data import pixels
+from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import StoreError, UnknownNameError, UsageError, WeightsError
 from leukfeat.features import computation
@@ -242,14 +249,14 @@ def test_images_in_array_files(spec: BackboneSpec, store: FeatureStore, tmp_path
 def test_vectors_that_are_not_finite_are_failed_rows(
     spec: BackboneSpec, draw: Draw, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = EagerEngine.embed
+    real = EagerEngine.stream
 
-    def spoil(self: EagerEngine, images: np.ndarray) -> np.ndarray:
-        X = real(self, images)
-        X[1] = np.nan
-        return X
+    def spoil(self: EagerEngine, batches: Iterable[np.ndarray]) -> Generator[np.ndarray]:
+        for X in real(self, batches):
+            X[1] = np.nan
+            yield X
 
-    monkeypatch.setattr(EagerEngine, "embed", spoil)
+    monkeypatch.setattr(EagerEngine, "stream", spoil)
     manifest = draw("cells", range(4))
     report = extract(spec, manifest, store)
     assert [(sample, "NaN" in reason) for sample, _, reason in report.failed] == [(manifest.sample[1], True)]
@@ -293,23 +300,21 @@ def test_progress_ends_at_the_total(spec: BackboneSpec, draw: Draw, store: Featu
     assert told == [(2, 5), (4, 5), (5, 5)]
 
 
-def test_too_large_a_batch_says_so(
+def test_an_engine_that_gives_up_loses_nothing_finished(
     spec: BackboneSpec, draw: Draw, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
+    real = EagerEngine.stream
 
-    from leukfeat.backbones.network import Network
+    def give_up(self: EagerEngine, batches: Iterable[np.ndarray]) -> Generator[np.ndarray]:
+        yield from itertools.islice(real(self, batches), 2)
+        raise UsageError("a batch of 4 images does not fit into the memory; choose a smaller --batch-size")
 
-    plain = Network.forward
-
-    def full(self: Network, x: torch.Tensor) -> torch.Tensor:
-        if x.device.type == "meta":  # only sizes are looked at
-            return plain(self, x)
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(Network, "forward", full)
-    with pytest.raises(UsageError, match=r"a batch of 3 images does not fit .* smaller --batch-size"):
-        extract(spec, draw("cells", range(3)), store)
+    monkeypatch.setattr(EagerEngine, "stream", give_up)
+    manifest = draw("cells", range(12))
+    with pytest.raises(UsageError, match="smaller --batch-size"):
+        extract(spec, manifest, store, batch_size=4)
+    monkeypatch.undo()
+    assert extract(spec, manifest, store).hits == 8
 
 
 # ---------------------------------------------------------------------- requests
@@ -378,7 +383,56 @@ def test_random_weights_have_seen_nothing(spec: BackboneSpec, draw: Draw, store:
 def test_the_last_line_counts_everything(spec: BackboneSpec, draw: Draw, store: FeatureStore) -> None:
     report = extract(spec, draw("cells", range(3)), store)
     assert report.describe().startswith(f"{spec.label}: 3 samples, 3 images: 3 computed, 0 hits, 0 failed, ")
+    assert re.search(r"images/s: forward \d+%, waiting for images \d+%, writing \d+%, loading \d+%", report.describe())
     assert json.loads(json.dumps(report.to_dict()))["computed"] == 3
+    assert "images/s" not in extract(spec, draw("cells", range(3)), store).describe()  # nothing was computed
+
+
+def test_the_parts_of_the_time_fit_into_the_whole(spec: BackboneSpec, draw: Draw, store: FeatureStore) -> None:
+    # decoding runs beside the rest and is counted by thread; everything else happens one after the other
+    report = extract(spec, draw("cells", range(9)), store, batch_size=2)
+    timing = report.timing
+    assert all(seconds > 0 for seconds in (timing.loading, timing.forward, timing.writing, timing.decoding))
+    assert timing.loading + timing.forward + timing.waiting + timing.writing <= report.seconds
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_file_that_is_known_is_not_hashed_again(
+    remembered: bool,
+    spec: BackboneSpec,
+    draw: Draw,
+    store: FeatureStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a file in the state in which it was hashed has the digest it had; --rehash trusts nothing
+    manifest = draw("cells", range(4))
+    for row in range(len(manifest)):
+        os.utime(manifest.file(row), (1e9, 1e9))  # a file changed this very second is never remembered
+    memo = HashMemo(tmp_path / "memo")
+    memo.hash_files(manifest.file(row) for row in range(len(manifest)))
+    hashed: list[int] = []
+
+    def count(data: bytes) -> Any:
+        hashed.append(len(data))
+        return hashlib.sha256(data)
+
+    monkeypatch.setattr(pixels, "hashlib", SimpleNamespace(sha256=count))
+    extract(spec, manifest, store, memo=HashMemo(tmp_path / "memo", rehash=not remembered))
+    assert len(hashed) == (0 if remembered else 4)
+
+
+def test_a_file_replaced_since_it_was_hashed_is_found_out(
+    spec: BackboneSpec, draw: Draw, store: FeatureStore, tmp_path: Path
+) -> None:
+    manifest = draw("cells", range(3))
+    for row in range(len(manifest)):
+        os.utime(manifest.file(row), (1e9, 1e9))
+    memo = HashMemo(tmp_path / "memo")
+    memo.hash_files(manifest.file(row) for row in range(len(manifest)))
+    shutil.copy(manifest.file(0), manifest.file(1))
+    report = extract(spec, manifest, store, memo=memo)
+    assert [sample for sample, _, _ in report.failed] == [manifest.sample[1]]
 
 
 def _environment() -> dict[str, str]:
