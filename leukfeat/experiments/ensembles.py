@@ -57,6 +57,14 @@ class Member(Candidate, Protocol):
         """The same candidate with a place for what it keeps while it is fitted."""
         ...
 
+    def on_threads(self, threads: int) -> Self:
+        """The same candidate with so many threads a fit."""
+        ...
+
+    def copied_bytes(self, manifest: Manifest) -> int:
+        """Size of the features that a fit takes its rows from."""
+        ...
+
     def identity(self, manifest: Manifest) -> str:
         """sha256 of everything a fit depends on besides the rows."""
         ...
@@ -183,6 +191,14 @@ class Ensemble:
             for number, member in enumerate(self.members)
         )
         return replace(self, members=tuple(placed))
+
+    def on_threads(self, threads: int) -> Ensemble:
+        """The same ensemble, each member of which is fitted with so many threads."""
+        return replace(self, members=tuple(member.on_threads(threads) for member in self.members))
+
+    def copied_bytes(self, manifest: Manifest) -> int:
+        """Size of the features that fits take their rows from: members are fitted one after another."""
+        return max(member.copied_bytes(manifest) for member in self.members)
 
     def available(self, manifest: Manifest) -> NDArray[np.bool_]:
         """Rows that every member can use."""

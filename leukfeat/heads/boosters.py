@@ -1,100 +1,28 @@
 """XGBoost and LightGBM behind the scikit-learn contract, on their native interfaces.
 
-The libraries' own scikit-learn wrappers cannot be restored from a native model file (LightGBM) and warn about feature
-names that no array has; these have little more than ``fit`` and ``predict_proba``, and the wrappers' names of
-parameters. Classes must be numbered 0 … K-1. Everything runs in one thread, so that results do not depend on how many
-there are.
+The libraries' own scikit-learn wrappers cannot be restored from a native model file (LightGBM), warn about feature
+names that no array has, and bin the features anew for every fit; these have little more than ``fit`` and
+``predict_proba``, the wrappers' names of parameters, and bins that fits share. Classes must be numbered 0 … K-1. On the
+CPU everything runs in one thread, so that results do not depend on how many there are.
 """
 
 from __future__ import annotations
 
-from typing import Any, Self
+import json
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
-from leukfeat.heads.spec import DEFAULT_ROUNDS
+from leukfeat.errors import HeadError
+from leukfeat.heads.bins import MOST_BINS, Booster, Weights
+from leukfeat.heads.spec import DEFAULT_ROUNDS, LEAST_GAIN, Matrix
 
-Weights = NDArray[np.float64] | None
-Stop = tuple[NDArray[Any], NDArray[np.int64], Weights]
-"""Rows that tell when to stop: X, y, weights."""
-
-_BINS = 64  # of a feature's histogram; more cost time and change nothing measurable on embeddings
+_LARGE = 64 * 2**20  # bytes of rows from which on they are binned in blocks
+_BLOCK = 16 * 2**20  # bytes of a block
 
 
-class _Booster(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """What both have in common: most parameters, how a fit begins, and how probabilities come out."""
-
-    booster_: Any
-    classes_: NDArray[np.int64]
-    n_features_in_: int
-    rounds_: int
-
-    def __init__(
-        self,
-        n_estimators: int,
-        early_stopping_rounds: int | None,
-        learning_rate: float,
-        subsample: float,
-        colsample_bytree: float,
-        reg_lambda: float,
-        random_state: int,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.early_stopping_rounds = early_stopping_rounds
-        self.learning_rate = learning_rate
-        self.subsample = subsample
-        self.colsample_bytree = colsample_bytree
-        self.reg_lambda = reg_lambda
-        self.random_state = random_state
-
-    def fit(self, X: Any, y: Any, sample_weight: Weights = None, *, stop: Stop | None = None) -> Self:
-        """Add trees; ``rounds_`` tells how many are used."""
-        self.classes_ = np.arange(int(np.max(y)) + 1)
-        self.n_features_in_ = X.shape[1]
-        self.booster_, self.rounds_ = self._train(X, y, sample_weight, stop)
-        return self
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of shape (n, K)."""
-        check_is_fitted(self)
-        raw = np.asarray(self._raw(np.ascontiguousarray(X)), dtype=np.float64)
-        if raw.ndim == 1:
-            return np.column_stack([1.0 - raw, raw])
-        return np.asarray(raw / raw.sum(axis=1, keepdims=True))  # float32 adds up to 1 within its precision only
-
-    def predict(self, X: Any) -> NDArray[np.int64]:
-        """The most probable class of each row."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
-
-    def _train(self, X: Any, y: Any, weight: Weights, stop: Stop | None) -> tuple[Any, int]:
-        """The library's own model, and how many of its rounds are used."""
-        raise NotImplementedError
-
-    def _raw(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Probabilities as the library gives them: one column for two classes."""
-        raise NotImplementedError
-
-    def _settings(self, two_classes: str, more_classes: str) -> dict[str, Any]:
-        """What both libraries call the same; the arguments are their names of the log-loss."""
-        n_classes = len(self.classes_)
-        objective = (
-            {"objective": two_classes} if n_classes == 2 else {"objective": more_classes, "num_class": n_classes}
-        )
-        return {
-            **objective,
-            "max_bin": _BINS,
-            "seed": self.random_state,
-            "learning_rate": self.learning_rate,
-            "subsample": self.subsample,
-            "colsample_bytree": self.colsample_bytree,
-            "reg_lambda": self.reg_lambda,
-        }
-
-
-class XGBoost(_Booster):
+class XGBoost(Booster):
     """Gradient-boosted trees of XGBoost.
 
     Parameters
@@ -102,9 +30,11 @@ class XGBoost(_Booster):
     n_estimators : int
         Trees a class, or the most there may be when ``fit`` is given rows to stop on.
     early_stopping_rounds : int or None
-        Stop after so many rounds without a better log-loss on those rows.
+        Stop after so many rounds without a log-loss on those rows that is better by :data:`LEAST_GAIN`.
     learning_rate, max_depth, min_child_weight, subsample, colsample_bytree, reg_lambda : float
         As in ``xgboost.XGBClassifier``.
+    device : str
+        ``cpu`` or ``cuda``.
     random_state : int
         Seeds the draws of rows and features.
     """
@@ -120,38 +50,62 @@ class XGBoost(_Booster):
         subsample: float = 0.8,
         colsample_bytree: float = 0.3,
         reg_lambda: float = 1.0,
+        device: str = "cpu",
         random_state: int = 0,
     ) -> None:
         super().__init__(
-            n_estimators, early_stopping_rounds, learning_rate, subsample, colsample_bytree, reg_lambda, random_state
+            n_estimators,
+            early_stopping_rounds,
+            learning_rate,
+            subsample,
+            colsample_bytree,
+            reg_lambda,
+            device,
+            random_state,
         )
         self.max_depth = max_depth
         self.min_child_weight = min_child_weight
 
-    def _train(self, X: Any, y: Any, weight: Weights, stop: Stop | None) -> tuple[Any, int]:
+    @staticmethod
+    def binned(X: Matrix, y: NDArray[np.int64], device: str, reference: Any = None) -> Any:
+        """Rows in bins; a device bins them for itself when the first tree is added, and keeps the bins."""
+        import xgboost
+
+        if device != "cpu":
+            return xgboost.DMatrix(X[:], y)
+        if X.nbytes < _LARGE:
+            return xgboost.QuantileDMatrix(X[:], y, max_bin=MOST_BINS, nthread=1, ref=reference)
+        return xgboost.QuantileDMatrix(_in_blocks(X, y), max_bin=MOST_BINS, nthread=1, ref=reference)
+
+    @staticmethod
+    def weigh(rows: Any, weight: Weights) -> None:
+        """Give binned rows their weights; None makes all equal, whatever they were."""
+        rows.set_weight(np.ones(rows.num_row()) if weight is None else weight)
+
+    def _train(self, rows: Any, stop: Any) -> tuple[Any, int]:
         import xgboost
 
         settings = {
             **self._settings("binary:logistic", "multi:softprob"),
             "eval_metric": "logloss" if len(self.classes_) == 2 else "mlogloss",
             "tree_method": "hist",
-            "device": "cpu",
+            "device": self.device,
             "nthread": 1,
             "verbosity": 0,
             "max_depth": int(self.max_depth),
             "min_child_weight": self.min_child_weight,
         }
-        rows = xgboost.QuantileDMatrix(X, y, weight=weight, max_bin=_BINS, nthread=1)
         watched: dict[str, Any] = {}
         if stop is not None:
-            held_X, held_y, held_weight = stop
-            held = xgboost.QuantileDMatrix(held_X, held_y, weight=held_weight, max_bin=_BINS, nthread=1, ref=rows)
             watched = {
-                "evals": [(held, "stop")],
-                "early_stopping_rounds": self.early_stopping_rounds,
+                "evals": [(stop, "stop")],
+                "callbacks": [xgboost.callback.EarlyStopping(rounds=self.early_stopping_rounds, min_delta=LEAST_GAIN)],
                 "verbose_eval": False,
             }
         booster = xgboost.train(settings, rows, num_boost_round=int(self.n_estimators), **watched)
+        if self.device != "cpu":
+            _require_device(booster, self.device)
+            booster.set_param({"device": "cpu"})  # where rows to predict are
         return booster, int(booster.best_iteration) + 1 if watched else int(self.n_estimators)
 
     def _raw(self, X: NDArray[Any]) -> NDArray[Any]:
@@ -159,7 +113,40 @@ class XGBoost(_Booster):
         return np.asarray(self.booster_.inplace_predict(X, iteration_range=(0, self.rounds_)))
 
 
-class LightGBM(_Booster):
+def _require_device(booster: Any, device: str) -> None:
+    """Refuse what XGBoost does in silence: where it finds no such device it trains on the CPU."""
+    used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    if not used.startswith(device):
+        raise HeadError(f"device is {device!r}, but XGBoost found none and trained on {used}; leave device='cpu'")
+
+
+def _in_blocks(X: Matrix, y: NDArray[np.int64]) -> Any:
+    """Rows for XGBoost some at a time, so that they need not all be copied; the bins are the same."""
+    import xgboost
+
+    n_rows = X.shape[0]
+    size = max(1, _BLOCK * n_rows // max(1, X.nbytes))
+
+    class Blocks(xgboost.DataIter):  # type: ignore[misc]  # xgboost is untyped
+        def __init__(self) -> None:
+            self.done = 0
+            super().__init__(release_data=True)
+
+        def reset(self) -> None:
+            self.done = 0
+
+        def next(self, input_data: Any) -> bool:
+            if self.done >= n_rows:
+                return False
+            part = slice(self.done, self.done + size)
+            input_data(data=X[part], label=y[part])
+            self.done += size
+            return True
+
+    return Blocks()
+
+
+class LightGBM(Booster):
     """Gradient-boosted trees of LightGBM.
 
     Parameters
@@ -167,9 +154,11 @@ class LightGBM(_Booster):
     n_estimators : int
         Trees a class, or the most there may be when ``fit`` is given rows to stop on.
     early_stopping_rounds : int or None
-        Stop after so many rounds without a better log-loss on those rows.
+        Stop after so many rounds without a log-loss on those rows that is better by :data:`LEAST_GAIN`.
     learning_rate, num_leaves, min_child_samples, subsample, colsample_bytree, reg_lambda : float
         As in ``lightgbm.LGBMClassifier``; rows are drawn anew for every tree.
+    device : str
+        ``cpu`` or ``cuda``.
     random_state : int
         Seeds the draws of rows and features.
     """
@@ -185,39 +174,82 @@ class LightGBM(_Booster):
         subsample: float = 0.8,
         colsample_bytree: float = 0.3,
         reg_lambda: float = 1.0,
+        device: str = "cpu",
         random_state: int = 0,
     ) -> None:
         super().__init__(
-            n_estimators, early_stopping_rounds, learning_rate, subsample, colsample_bytree, reg_lambda, random_state
+            n_estimators,
+            early_stopping_rounds,
+            learning_rate,
+            subsample,
+            colsample_bytree,
+            reg_lambda,
+            device,
+            random_state,
         )
         self.num_leaves = num_leaves
         self.min_child_samples = min_child_samples
 
-    def _train(self, X: Any, y: Any, weight: Weights, stop: Stop | None) -> tuple[Any, int]:
+    @staticmethod
+    def binned(X: Matrix, y: NDArray[np.int64], device: str, reference: Any = None) -> Any:
+        """Rows in bins."""
+        import lightgbm
+
+        rows = lightgbm.Dataset(X[:], y, reference=reference, params=_lightgbm_rows(device))
+        try:
+            return rows.construct()
+        except lightgbm.basic.LightGBMError as error:
+            raise _without_device(device, error) from error
+
+    @staticmethod
+    def weigh(rows: Any, weight: Weights) -> None:
+        """Give binned rows their weights; None makes all equal, whatever they were."""
+        rows.set_field("weight", weight)  # set_weight takes equal weights for none, and none for nothing to do
+
+    def _train(self, rows: Any, stop: Any) -> tuple[Any, int]:
         import lightgbm
 
         settings = {
             **self._settings("binary", "multiclass"),
-            "device_type": "cpu",
-            "num_threads": 1,
+            **_lightgbm_rows(self.device),
             "deterministic": True,
-            "force_col_wise": True,
-            "verbosity": -1,
             "num_leaves": int(self.num_leaves),
             "min_child_samples": int(self.min_child_samples),
-            "min_data_in_bin": 1,
             "subsample_freq": 1,
         }
-        rows = lightgbm.Dataset(X, y, weight=weight, params=settings)
         watched: dict[str, Any] = {}
         if stop is not None:
-            held_X, held_y, held_weight = stop
             watched = {
-                "valid_sets": [lightgbm.Dataset(held_X, held_y, weight=held_weight, reference=rows, params=settings)],
-                "callbacks": [lightgbm.early_stopping(self.early_stopping_rounds, verbose=False)],
+                "valid_sets": [stop],
+                "callbacks": [lightgbm.early_stopping(self.early_stopping_rounds, verbose=False, min_delta=LEAST_GAIN)],
             }
-        booster = lightgbm.train(settings, rows, num_boost_round=int(self.n_estimators), **watched)
+        try:
+            booster = lightgbm.train(settings, rows, num_boost_round=int(self.n_estimators), **watched)
+        except lightgbm.basic.LightGBMError as error:
+            raise _without_device(self.device, error) from error
         return booster, int(booster.best_iteration) if watched else int(self.n_estimators)
 
     def _raw(self, X: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(self.booster_.predict(X, num_iteration=self.rounds_, num_threads=1))
+
+
+def _lightgbm_rows(device: str) -> dict[str, Any]:
+    """Settings that decide how rows are binned; those of a fit must agree with them."""
+    return {
+        "max_bin": MOST_BINS,
+        "min_data_in_bin": 1,
+        "feature_pre_filter": False,  # would leave out features by a limit that differs between trials
+        "force_col_wise": device == "cpu",
+        "device_type": device,
+        "num_threads": 1,
+        "verbosity": -1,
+    }
+
+
+def _without_device(device: str, error: Exception) -> Exception:
+    """What to tell of a LightGBM that was built without the device; its own error where it is another."""
+    if device == "cpu" or "not enabled in this build" not in str(error):
+        return error
+    return HeadError(
+        f"device is {device!r}, but this LightGBM was built without it; leave device='cpu', or take xgboost"
+    )

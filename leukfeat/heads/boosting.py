@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leukfeat.heads.spec import BALANCE, REDUCTION, Frame, HeadSpec, Number, classifier_params
+from leukfeat.heads.spec import BALANCE, REDUCTION, Frame, HeadSpec, Learned, Number, Parts, Shared, classifier_params
 
 _LEARNING_RATE = Number("learning_rate", 0.05, 0.4, default=0.2, log=True)
 _SUBSAMPLE = Number("subsample", 0.5, 1.0, default=0.8)
@@ -16,13 +16,27 @@ _LAMBDA = Number("reg_lambda", 0.1, 30.0, default=1.0, log=True)
 def _build_xgboost(params: Mapping[str, Any], frame: Frame) -> Any:
     from leukfeat.heads.boosters import XGBoost
 
-    return XGBoost(**classifier_params(params), random_state=frame.seed)
+    return XGBoost(**classifier_params(params), device=frame.device, random_state=frame.seed)
+
+
+def _share_xgboost(X: Learned, y: Parts, frame: Frame) -> Shared | None:
+    from leukfeat.heads.bins import Bins
+    from leukfeat.heads.boosters import XGBoost
+
+    return Bins.made(XGBoost, X, y, frame.device)
 
 
 def _build_lightgbm(params: Mapping[str, Any], frame: Frame) -> Any:
     from leukfeat.heads.boosters import LightGBM
 
-    return LightGBM(**classifier_params(params), random_state=frame.seed)
+    return LightGBM(**classifier_params(params), device=frame.device, random_state=frame.seed)
+
+
+def _share_lightgbm(X: Learned, y: Parts, frame: Frame) -> Shared | None:
+    from leukfeat.heads.bins import Bins
+    from leukfeat.heads.boosters import LightGBM
+
+    return Bins.made(LightGBM, X, y, frame.device)
 
 
 XGBOOST = HeadSpec(
@@ -39,8 +53,10 @@ XGBOOST = HeadSpec(
         BALANCE,
     ),
     build=_build_xgboost,
+    share=_share_xgboost,
+    devices=("cpu", "cuda"),
     library="xgboost",
-    runs="train(tree_method=hist, device=cpu)",
+    runs="train(tree_method=hist, device={device})",
     stops_early=True,
 )
 
@@ -58,7 +74,9 @@ LIGHTGBM = HeadSpec(
         BALANCE,
     ),
     build=_build_lightgbm,
+    share=_share_lightgbm,
+    devices=("cpu", "cuda"),
     library="lightgbm",
-    runs="train(boosting=gbdt, device_type=cpu)",
+    runs="train(boosting=gbdt, device_type={device})",
     stops_early=True,
 )

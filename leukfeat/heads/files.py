@@ -12,8 +12,6 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from skops import io as skops_io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from leukfeat.errors import RunError
 from leukfeat.heads.boosters import LightGBM, XGBoost
@@ -39,9 +37,12 @@ _TRUSTED = frozenset(
     {
         "leukfeat.heads.boosters.LightGBM",
         "leukfeat.heads.boosters.XGBoost",
+        "leukfeat.heads.machines.GaussianMachine",
         "leukfeat.heads.pipeline.HeadPipeline",
         "leukfeat.heads.reduction.ImportantFeatures",
+        "leukfeat.heads.reduction.PrincipalComponents",
         "leukfeat.heads.scaling.Scaler",
+        "leukfeat.heads.trees.Forest",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.tree._tree.Tree",
@@ -154,6 +155,8 @@ def _write_parts(head: TunedHead, folder: Path) -> list[str]:
         names.append(name)
         place = type(last)(**last.get_params())
         estimator = type(estimator)([*estimator.steps[:-1], ("classifier", place)])
+    from skops import io as skops_io  # brings every module of scikit-learn with it, and PyTorch where there is one
+
     skops_io.dump(estimator, folder / _PARTS)
     return names
 
@@ -165,6 +168,9 @@ def _read_parts(folder: Path, files: Mapping[str, str]) -> Any:
             raise RunError(f"{folder}: {name} is missing; save the head again")
         if _checksum(folder / name) != checksum:
             raise RunError(f"{folder}: {name} is damaged (checksum differs); save the head again")
+    from skops import io as skops_io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     try:
         foreign = sorted(set(skops_io.get_untrusted_types(file=folder / _PARTS)) - _TRUSTED)
         parts = None if foreign else skops_io.load(folder / _PARTS, trusted=sorted(_TRUSTED))

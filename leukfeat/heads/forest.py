@@ -10,13 +10,19 @@ from leukfeat.heads.spec import BALANCE, REDUCTION, Choice, Frame, HeadSpec, Num
 
 
 def _build_forest(params: Mapping[str, Any], frame: Frame) -> Any:
-    from sklearn.ensemble import RandomForestClassifier
+    from leukfeat.heads.trees import Forest
 
     given = classifier_params(params)
     # Given in units of the square root of the number of features, so that it means the same after every reduction.
     tried = round(given.pop("max_features_per_sqrt_d") * math.sqrt(frame.n_features))
     max_features = max(1, min(frame.n_features, tried))
-    return RandomForestClassifier(**given, max_features=max_features, n_jobs=1, random_state=frame.seed)
+    return Forest(**given, max_features=max_features, random_state=frame.seed, fit_jobs=frame.n_jobs)
+
+
+def _fitted_by() -> str:
+    from leukfeat.heads import intelex
+
+    return intelex.named()
 
 
 def _build_tree(params: Mapping[str, Any], frame: Frame) -> Any:
@@ -39,6 +45,8 @@ RANDOM_FOREST = HeadSpec(
     build=_build_forest,
     library="scikit-learn",
     runs="RandomForestClassifier",
+    faster=_fitted_by,
+    threads_inside=True,
 )
 
 TREE = HeadSpec(

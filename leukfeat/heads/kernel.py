@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leukfeat.heads.spec import BALANCE, REDUCTION, SCALING, Choice, Frame, HeadSpec, Number
+from leukfeat.heads.spec import BALANCE, REDUCTION, SCALING, Choice, Frame, HeadSpec, Learned, Number, Parts, Shared
 
 # Distances in the network's own metric: standardising would give its faintest features as much to say as the others.
 _SCALING = Choice("scaling", SCALING.values, default="overall")
 
 
 def _build_svm(params: Mapping[str, Any], frame: Frame) -> Any:
-    from sklearn.svm import SVC
+    from leukfeat.heads.machines import GaussianMachine
 
     # Scaled features have variance 1 on average: squared distances are about 2 d, and gamma is in units of 1/d.
-    return SVC(C=params["C"], kernel="rbf", gamma=params["gamma_times_d"] / frame.n_features, cache_size=200)
+    return GaussianMachine(C=params["C"], gamma=params["gamma_times_d"] / frame.n_features)
+
+
+def _share_distances(X: Learned, y: Parts, frame: Frame) -> Shared | None:
+    from leukfeat.heads.machines import distances
+
+    return distances(X.fit[:], X.validation[:], y.fit)
 
 
 def _build_knn(params: Mapping[str, Any], frame: Frame) -> Any:
@@ -38,6 +44,7 @@ SVM = HeadSpec(
     build=_build_svm,
     library="scikit-learn",
     runs="CalibratedClassifierCV(SVC(kernel=rbf), method=sigmoid)",
+    share=_share_distances,
     calibrated=True,
 )
 

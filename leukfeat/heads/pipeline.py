@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from leukfeat.heads.reduction import reducer
 from leukfeat.heads.scaling import Scaler
 from leukfeat.heads.spec import Frame, HeadSpec, reduction_size
-
-Splits = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 class HeadPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn is untyped
@@ -36,7 +30,7 @@ class HeadPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn is untyped
 def transformers(spec: HeadSpec, params: Mapping[str, Any], frame: Frame) -> tuple[Any, Any]:
     """The unfitted scaler and reduction, or ``"passthrough"``."""
     scaler = Scaler(params["scaling"]) if spec.scales else "passthrough"
-    return scaler, reducer(params["reduction"], frame.n_rows, frame.n_features, frame.seed)
+    return scaler, reducer(params["reduction"], frame.seed)
 
 
 def classifier(spec: HeadSpec, params: Mapping[str, Any], frame: Frame) -> Any:
@@ -51,22 +45,9 @@ def assemble(spec: HeadSpec, params: Mapping[str, Any], frame: Frame) -> HeadPip
     return HeadPipeline([("scaler", scaler), ("reduction", reduction), ("classifier", classifier(spec, params, frame))])
 
 
-def calibrated(estimator: Any, splits: Splits) -> CalibratedClassifierCV:
-    """Probabilities for an estimator with decision scores only: a sigmoid learned on scores of held-out folds."""
-    return CalibratedClassifierCV(estimator, method="sigmoid", ensemble=False, cv=splits)
-
-
 def scores(fitted: Any, X: NDArray[Any]) -> NDArray[np.float64]:
     """Scores of shape (n, K): probabilities where the classifier has them, else decision scores."""
     if hasattr(fitted, "predict_proba"):
         return np.asarray(fitted.predict_proba(X), dtype=np.float64)
     raw = np.asarray(fitted.decision_function(X), dtype=np.float64)
     return np.column_stack([-raw, raw]) if raw.ndim == 1 else raw
-
-
-@contextmanager
-def unfinished_fits_allowed() -> Iterator[None]:
-    """Let a solver stop at its limit of iterations: one more kind of regularisation, judged by its score."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield

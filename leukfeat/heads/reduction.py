@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-_TREES = 100
+_TREES = 25, 100  # fewest and most
+_VISITS = 60_000  # rows times trees; more of both rank no better
 
 
 class ImportantFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -41,8 +42,13 @@ class ImportantFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
     def fit(self, X: Any, y: Any) -> Self:
         """Grow the forest, classes weighted equally, and rank the features."""
         X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
+        fewest, most = _TREES
         forest = ExtraTreesClassifier(
-            _TREES, min_samples_leaf=2, class_weight="balanced", n_jobs=1, random_state=self.random_state
+            min(most, max(fewest, _VISITS // len(X))),
+            min_samples_leaf=2,
+            class_weight="balanced",
+            n_jobs=1,
+            random_state=self.random_state,
         ).fit(X, y)
         ranked = np.argsort(-forest.feature_importances_, kind="stable")
         self.order_ = ranked[: self.n_features].astype(np.int64)
@@ -55,15 +61,58 @@ class ImportantFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         return np.ascontiguousarray(X[:, self.order_])
 
 
-def reducer(reduction: str, n_rows: int, n_features: int, seed: int) -> Any:
+class PrincipalComponents(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Leading principal components, exactly, and no others.
+
+    As ``sklearn.decomposition.PCA``, signs included, but only the components that are asked for are computed, from the
+    smaller of the two matrices of products: of features, or of rows.
+
+    Parameters
+    ----------
+    n_components : int
+        How many; fewer than rows and than features.
+
+    Attributes
+    ----------
+    mean_ : ndarray of shape (d,)
+        Mean of each feature.
+    components_ : ndarray of shape (n_components, d)
+        Directions of length 1, largest variance first, the largest entry of each positive.
+    """
+
+    def __init__(self, n_components: int = 64) -> None:
+        self.n_components = n_components
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the directions."""
+        X = validate_data(self, X, dtype=[np.float32, np.float64])
+        self.mean_ = X.mean(axis=0)
+        centred = X - self.mean_
+        n, d = centred.shape
+        products = centred.T @ centred if d <= n else centred @ centred.T
+        last = len(products) - 1
+        found = scipy.linalg.eigh(products, subset_by_index=[last - self.n_components + 1, last], check_finite=False)[1]
+        directions = found.T[::-1] if d <= n else found.T[::-1] @ centred
+        directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), np.finfo(X.dtype).tiny)
+        largest = np.abs(directions).argmax(axis=1)
+        directions *= np.sign(directions[np.arange(len(directions)), largest])[:, None]
+        self.components_ = np.ascontiguousarray(directions)
+        return self
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Coordinates of rows along the directions; the precision of X is kept."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float32, np.float64], reset=False)
+        return np.asarray((X - self.mean_) @ self.components_.T, dtype=X.dtype)
+
+
+def reducer(reduction: str, seed: int) -> Any:
     """The unfitted transformer of a reduction, e.g. ``"pca-64"``; ``"passthrough"`` for ``"none"``.
 
     Parameters
     ----------
     reduction : str
         One of :data:`leukfeat.heads.spec.REDUCTION`.
-    n_rows, n_features : int
-        Shape of what it will be fitted on.
     seed : int
         Seeds the forest; principal components need no chance.
     """
@@ -72,5 +121,4 @@ def reducer(reduction: str, n_rows: int, n_features: int, seed: int) -> Any:
         return "passthrough"
     if kind == "forest":
         return ImportantFeatures(int(size), random_state=seed)
-    # Both solvers are exact, so that components do not depend on how many are asked for; each is fast on its side.
-    return PCA(int(size), svd_solver="covariance_eigh" if n_rows >= n_features else "full")
+    return PrincipalComponents(int(size))

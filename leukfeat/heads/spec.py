@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from leukfeat.errors import HeadError, UnknownNameError, UsageError
 
@@ -108,11 +111,73 @@ class Frame:
         Features that reach it.
     seed : int
         Seeds whatever the classifier draws at random.
+    device : str
+        ``cpu``, or ``cuda`` for a head that can.
+    n_jobs : int
+        Threads that a fit may use where it gives the same with any number of them.
     """
 
     n_rows: int
     n_features: int
     seed: int
+    device: str = "cpu"
+    n_jobs: int = 1
+
+
+class Parts(NamedTuple):
+    """Something about the rows of an inner fold: those to fit on, to stop on (perhaps none), to judge on."""
+
+    fit: NDArray[Any]
+    stop: NDArray[Any]
+    validation: NDArray[Any]
+
+
+class Matrix(Protocol):
+    """A matrix that is looked at in slices of its rows: an array, or one that gathers them when it is asked."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and features."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that all of it would take."""
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Some rows, one after another."""
+
+
+class Learned(Protocol):
+    """Features of an inner fold, of which what is shared is made."""
+
+    @property
+    def fit(self) -> Matrix:
+        """Rows to fit on."""
+
+    @property
+    def stop(self) -> Matrix:
+        """Rows to stop on; perhaps none."""
+
+    @property
+    def validation(self) -> Matrix:
+        """Rows to judge on."""
+
+
+class Shared(Protocol):
+    """What fits on the same rows of an inner fold share beyond the rows: distances, binned rows."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+
+    def fit(self, model: Any, weight: NDArray[np.float64] | None, stop_weight: NDArray[np.float64] | None) -> None:
+        """Fit a classifier of the head on the rows to fit on."""
+
+    def scores(self, model: Any, X_validation: NDArray[Any]) -> NDArray[np.float64]:
+        """Scores of shape (m, K) of the rows to judge on."""
+
+    def part(self, fit: NDArray[np.int64], validation: NDArray[np.int64]) -> Shared:
+        """The same for two parts of the rows to fit on."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +195,15 @@ class HeadSpec:
     build : callable(params, frame) -> scikit-learn classifier
         Makes the unfitted classifier. It runs in one thread.
     library, runs : str
-        The distribution that is used, and what of it runs.
+        The distribution that is used, and what of it runs; ``{device}`` stands for where.
+    faster : callable() -> str or None
+        Another library that fits in place of it, where it is installed: its name and version, or "".
+    share : callable(X, y, frame) -> Shared or None, or None
+        Makes what fits on the same rows share, from features and classes of an inner fold.
+    devices : tuple of str
+        Where it can run.
+    threads_inside : bool
+        Whether a fit uses several threads and gives the same with any number of them; inner folds then take turns.
     stops_early : bool
         Whether it adds rounds until rows held out of its training part stop improving. Such a classifier takes
         ``n_estimators``, ``early_stopping_rounds`` and ``fit(..., stop=)``, and has ``rounds_`` afterwards.
@@ -144,13 +217,23 @@ class HeadSpec:
     build: Callable[[Mapping[str, Any], Frame], Any]
     library: str
     runs: str
+    faster: Callable[[], str] | None = None
+    share: Callable[[Learned, Parts, Frame], Shared | None] | None = None
+    devices: tuple[str, ...] = ("cpu",)
+    threads_inside: bool = False
     stops_early: bool = False
     calibrated: bool = False
 
     @property
     def implementation(self) -> str:
-        """Which library and class runs, with its version."""
-        return f"{self.library} {version(self.library)} {self.runs}"
+        """Which library and class runs on the CPU, with its version."""
+        return self.implementation_on("cpu")
+
+    def implementation_on(self, device: str) -> str:
+        """Which library and class runs, with its version, and what fits in its place."""
+        stock = f"{self.library} {version(self.library)} {self.runs.format(device=device)}"
+        faster = self.faster() if self.faster else ""
+        return f"{stock}, fitted by {faster}" if faster else stock
 
     @property
     def scales(self) -> bool:
@@ -225,7 +308,8 @@ def _fitting(dimension: Dimension, largest_reduction: int, n_features: int) -> D
 
 DEFAULT_ROUNDS = 150  # of a booster, where no rows can be held out to find a better number
 MOST_ROUNDS = 400
-PATIENCE = 25  # rounds without improvement on the held-out rows
+PATIENCE = 20  # rounds without improvement on the held-out rows
+LEAST_GAIN = 1e-3  # of the log-loss that counts as improvement; further rounds cost time and gain no rank
 
 
 def classifier_params(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
@@ -13,22 +13,23 @@ import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
 from leukfeat.errors import HeadError, UsageError
 from leukfeat.heads.catalog import find_head
-from leukfeat.heads.inner import InnerFits, Table, given_pairs, grouped_pairs, inner_folds
-from leukfeat.heads.pipeline import Splits, assemble, calibrated, unfinished_fits_allowed
+from leukfeat.heads.inner import InnerFits
+from leukfeat.heads.refit import refit
 from leukfeat.heads.scoring import find_metric
-from leukfeat.heads.spec import Frame, HeadSpec, fits, is_listed
+from leukfeat.heads.spec import HeadSpec, fits, is_listed
 from leukfeat.heads.storage import without_password
 from leukfeat.heads.study import StudyPlan, best_of, search
-from leukfeat.heads.weights import balanced_weights
+from leukfeat.heads.table import Splits, Table, given_pairs, grouped_pairs, inner_folds, refuse_not_finite
+from leukfeat.heads.threads import TRUSTING, one_thread, processors, side_by_side
 
-_SCHEMA = 2  # of what trials mean; a stored study of another is not continued
+_SCHEMA = 3  # of what trials mean; a stored study of another is not continued
 
 InnerFoldsArgument = int | Sequence[tuple[ArrayLike, ArrayLike]]
 
@@ -68,8 +69,13 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         ``C_times_d`` of logistic regression, ``gamma_times_d`` of the support-vector machine,
         ``max_features_per_sqrt_d`` of the forest.
     out_of_fold : bool
-        Whether ``inner_rows_`` and ``inner_proba_`` are made, which takes one more fit an inner fold; without, both are
-        empty.
+        Whether ``inner_rows_`` and ``inner_proba_`` are made, which takes one more fit an inner fold of a booster and
+        some of a support-vector machine; without, both are empty.
+    n_jobs : int or None
+        Threads that work on inner folds, or on the trees of a forest, side by side: None is 1, -1 one for each
+        processor. What is found does not depend on it.
+    device : str
+        ``cpu``; ``cuda`` for boosters.
     random_state : int, RandomState or None
         Seeds inner folds, trials and classifiers.
 
@@ -123,6 +129,8 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         study_name: str | None = None,
         params: Mapping[str, Any] | None = None,
         out_of_fold: bool = True,
+        n_jobs: int | None = None,
+        device: str = "cpu",
         random_state: Any = 0,
     ) -> None:
         self.head = head
@@ -134,6 +142,8 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.study_name = study_name
         self.params = params
         self.out_of_fold = out_of_fold
+        self.n_jobs = n_jobs
+        self.device = device
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
@@ -162,11 +172,12 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         """
         spec = find_head(self.head)
         self._check_settings(spec)
+        n_jobs = processors(self.n_jobs)
         table = self._checked_table(X, y, groups)
         self.metric_, metric = find_metric(self.metric, len(self.classes_))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fold_seed, search_seed, model_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(3) // 2)
-        with _one_thread():
+        with _quietly(), one_thread(), side_by_side(n_jobs) as pool:
             pairs = self._inner_pairs(table, fold_seed)
             given = dict(self.params or {})
             fixed = {name: value for name, value in given.items() if not is_listed(value)}
@@ -180,7 +191,17 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                     f" there are {table.X.shape[1]} features; give a smaller one, or leave it to the search"
                 )
             space = spec.space_for(largest, table.X.shape[1], given)
-            inner = InnerFits(spec, table, folds, metric, largest_reduction=largest, seed=model_seed)
+            inner = InnerFits(
+                spec,
+                table,
+                folds,
+                metric,
+                largest_reduction=largest,
+                seed=model_seed,
+                device=self.device,
+                pool=pool,
+                n_jobs=n_jobs,
+            )
             if self.n_trials:
                 plan = self._study_plan(table, pairs, seed, search_seed, metric.greater_is_better)
                 self.trials_ = search(inner.judge, space, fixed, plan)
@@ -194,17 +215,18 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 self.best_params_ = {**{d.name: d.default for d in space}, **fixed}
             self.n_pruned_ = sum(trial["state"] == "pruned" for trial in self.trials_)
             self.inner_fits_ = sum(len(trial["inner_scores"]) for trial in self.trials_)
-            self.implementation_ = spec.implementation
-            self.estimator_ = self._refitted(spec, table, pairs, fold_seed, model_seed)
-            self.inner_rows_, self.inner_proba_ = self._out_of_fold(inner, len(self.classes_))
+            self.implementation_ = spec.implementation_on(self.device)
+            self.estimator_, (self.inner_rows_, self.inner_proba_) = refit(
+                inner, self.best_params_, pairs, fold_seed, out_of_fold=self.out_of_fold
+            )
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of shape (n, K), columns in the order of ``classes_``."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False, ensure_all_finite=False)
-        _refuse_not_finite(X)
-        with _one_thread():
+        refuse_not_finite(X)
+        with one_thread():
             return np.asarray(self.estimator_.predict_proba(X), dtype=np.float64)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -231,11 +253,13 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         count = self.inner_folds
         if isinstance(count, bool | str) or (isinstance(count, int | np.integer) and count < 2):
             raise UsageError(f"inner_folds is {count!r}; give 2 or more, or a list of (training rows, validation rows)")
+        if self.device not in spec.devices:
+            raise UsageError(f"device is {self.device!r}; head {spec.name} runs on {' or '.join(spec.devices)}")
         spec.check_params(self.params or {})
 
     def _checked_table(self, X: Any, y: Any, groups: Any) -> Table:
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
-        _refuse_not_finite(X)
+        refuse_not_finite(X)
         check_classification_targets(y)
         self.classes_, y_index = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -266,7 +290,7 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             digest.update(np.ascontiguousarray(array).data)
         settings = [
             _SCHEMA,
-            find_head(self.head).implementation,
+            find_head(self.head).implementation_on(self.device),
             self.metric_,
             seed,
             dict(self.params or {}),
@@ -285,47 +309,13 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             storage=self.storage,
         )
 
-    def _out_of_fold(self, inner: InnerFits, n_classes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Inner predictions of the best parameters; none where there is too little to make them honestly."""
-        none = np.empty(0, dtype=np.int64), np.empty((0, n_classes))
-        if not self.out_of_fold:
-            return none
-        try:
-            with sklearn.config_context(enable_metadata_routing=False):
-                return inner.out_of_fold(self.best_params_)
-        except HeadError:
-            return none
-
-    def _refitted(self, spec: HeadSpec, table: Table, pairs: Splits, fold_seed: int, seed: int) -> Any:
-        """The best Pipeline on all rows."""
-        n_rows, n_features = table.X.shape
-        estimator: Any = assemble(spec, self.best_params_, Frame(n_rows, n_features, seed))
-        if spec.calibrated:
-            tiles = np.bincount(np.concatenate([validation for _, validation in pairs]), minlength=n_rows)
-            if not (tiles == 1).all():  # given folds that do not cover all rows once cannot calibrate
-                pairs = grouped_pairs(table, 4, fold_seed)
-            estimator = calibrated(estimator, pairs)
-        weights = balanced_weights(self.best_params_.get("balance", "none"), table.y, table.groups)
-        with unfinished_fits_allowed(), sklearn.config_context(enable_metadata_routing=False):
-            return estimator.fit(table.X, table.y, sample_weight=weights)
-
-
-def _refuse_not_finite(X: NDArray[Any]) -> None:
-    """Name the first value that is no number, for whoever has to find it."""
-    finite = np.isfinite(X)
-    if finite.all():
-        return
-    row, column = (int(i) for i in np.argwhere(~finite)[0])
-    kind = "NaN" if math.isnan(X[row, column]) else "infinity (inf)"
-    rows = int((~finite).any(axis=1).sum())
-    raise HeadError(
-        f"features contain NaN or inf: {rows} of {len(X)} rows, first {kind} in row {row}, feature {column};"
-        f" extract these rows again or leave them out"
-    )
-
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for every numerical library, so that sums are added in one order whatever the machine."""
-    with threadpool_limits(limits=1):
+def _quietly() -> Iterator[None]:
+    """What is expected is not warned of, in threads neither: the filters are everybody's, so they are set here once.
+
+    A solver may stop at its limit of iterations: one more kind of regularisation, judged by its score.
+    """
+    with warnings.catch_warnings(), sklearn.config_context(**TRUSTING):
+        warnings.simplefilter("ignore", ConvergenceWarning)
         yield

@@ -74,7 +74,7 @@ def _reduced(head: TunedHead, X: Any, y: Any, reduction: str) -> TunedHead:
 
     pipeline = head.estimator_
     inside = pipeline.calibrated_classifiers_[0].estimator if hasattr(pipeline, "calibrated_classifiers_") else pipeline
-    inside.steps[1] = ("reduction", reducer(reduction, len(X), X.shape[1], 0))
+    inside.steps[1] = ("reduction", reducer(reduction, 0))
     inside.steps[2] = ("classifier", clone(inside.steps[2][1]))
     inside.fit(X, np.searchsorted(head.classes_, y))
     return head

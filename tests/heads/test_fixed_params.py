@@ -20,18 +20,18 @@ def _rows(n: int = 240, d: int = 200) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("reduction", ["pca-64", "forest-64", "forest-128"])
 def test_a_fixed_reduction_is_judged_as_it_is_fitted(reduction: str) -> None:
-    from leukfeat.heads.inner import InnerFits
+    from leukfeat.heads.transforms import Transformed
 
     widths: set[int] = set()
-    transformed = InnerFits.transformed
+    take = Transformed.take
 
-    def watched(self: InnerFits, number: int, params: dict[str, object]) -> object:
-        parts = transformed(self, number, params)
-        widths.add(parts[0].shape[1])
-        return parts
+    def watched(self: Transformed, rows: np.ndarray) -> np.ndarray:
+        taken = take(self, rows)
+        widths.add(taken.shape[1])
+        return taken
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(InnerFits, "transformed", watched)
+        patch.setattr(Transformed, "take", watched)
         X, y = _rows()
         TunedHead("logistic", n_trials=2, inner_folds=2, params={"reduction": reduction}).fit(X, y)
     assert widths == {int(reduction.partition("-")[2])}

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from leukfeat.errors import HeadError
-from leukfeat.heads import inner
 from leukfeat.heads import reduction as reductions
+from leukfeat.heads import transforms
 from leukfeat.heads.catalog import HEADS
-from leukfeat.heads.inner import InnerFits, Table, given_pairs, grouped_pairs, inner_folds
+from leukfeat.heads.inner import InnerFits
 from leukfeat.heads.pipeline import assemble
 from leukfeat.heads.scoring import METRICS
 from leukfeat.heads.spec import Choice, Frame, Number, reduction_size
+from leukfeat.heads.table import Table, given_pairs, grouped_pairs, inner_folds
 
 SPACE_SIZES = ("none", "pca-4", "pca-8", "forest-4", "forest-8")
 
@@ -121,18 +122,18 @@ def test_kept_transforms_are_those_of_the_pipeline(cells, scaling: str, reductio
 def test_transforms_are_learned_once_and_forgotten_under_a_limit(cells, monkeypatch) -> None:
     _use_small_reductions(monkeypatch)
     learned = []
-    original = InnerFits._reduced
+    original = transforms.Transforms._reduction
 
-    def counted(self, number, scaled, params):
+    def counted(self, number, X, params):
         learned.append((number, params["reduction"]))
-        return original(self, number, scaled, params)
+        return original(self, number, X, params)
 
-    monkeypatch.setattr(InnerFits, "_reduced", counted)
+    monkeypatch.setattr(transforms.Transforms, "_reduction", counted)
     fits = _fits(_table(cells))
     for reduction in ("pca-4", "pca-8", "pca-4"):
         fits.transformed(0, _params("svm", reduction=reduction))
     assert learned == [(0, "pca-8")]
-    monkeypatch.setattr(inner, "_MEMORY", 1)
+    monkeypatch.setattr(transforms, "_MEMORY", 1)
     fits.transformed(1, _params("svm", reduction="pca-4"))
     fits.transformed(0, _params("svm", reduction="pca-4"))
     assert learned == [(0, "pca-8"), (1, "pca-8"), (0, "pca-8")]
@@ -172,7 +173,7 @@ def test_given_folds_need_every_class_to_learn_and_two_to_judge(cells) -> None:
 
 def _use_small_reductions(monkeypatch, head: str = "svm") -> None:
     """The reductions of the catalogue are too large for small tables, and so is their forest."""
-    monkeypatch.setattr(reductions, "_TREES", 20)
+    monkeypatch.setattr(reductions, "_TREES", (20, 20))
     small = Choice("reduction", SPACE_SIZES, "none")
     space = tuple(small if d.name == "reduction" else d for d in HEADS[head].space)
     assert all(isinstance(d, Choice | Number) for d in space)

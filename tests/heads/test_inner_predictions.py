@@ -109,13 +109,25 @@ def test_a_calibrated_head_with_too_few_groups_has_none(cells_of) -> None:
     )
 
 
-def test_they_cost_one_trial(cells, monkeypatch) -> None:
-    """Tuning pays for a pass over the inner folds once more, not for every trial."""
+@pytest.mark.parametrize(("name", "fits_a_fold"), [("logistic", 0), ("svm", 3), ("xgboost", 1)])
+def test_they_cost_what_the_best_trial_has_not_done(cells, name: str, fits_a_fold: int, monkeypatch) -> None:
+    """A best trial's models predict rows they have not seen; a machine is calibrated, a booster uses more rows."""
     fits = []
     original = inner.classifier
     monkeypatch.setattr(inner, "classifier", lambda *given: fits.append(1) or original(*given))
-    head = TunedHead("logistic", n_trials=4, inner_folds=3).fit(cells.X, cells.y, cells.groups)
-    assert len(fits) == head.inner_fits_ + 3
+    head = TunedHead(name, n_trials=4, inner_folds=3).fit(cells.X, cells.y, cells.groups)
+    assert len(fits) == head.inner_fits_ + 3 * fits_a_fold
+
+
+@pytest.mark.parametrize("name", ["logistic", "svm"])
+def test_they_are_the_same_where_the_best_trial_was_run_by_another_process(cells, name: str, tmp_path) -> None:
+    """Nothing is at hand then, and everything is fitted again."""
+    place = str(tmp_path / "trials.journal")
+    first, again = (
+        TunedHead(name, n_trials=4, inner_folds=3, storage=place).fit(cells.X, cells.y, cells.groups) for _ in range(2)
+    )
+    assert np.array_equal(first.inner_proba_, again.inner_proba_)
+    assert np.array_equal(first.predict_proba(cells.X), again.predict_proba(cells.X))
 
 
 def test_a_booster_uses_the_rows_it_would_stop_on(cells, monkeypatch) -> None:
