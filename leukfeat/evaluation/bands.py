@@ -104,7 +104,9 @@ def band(
     if draws is None or draws.clusters.too_few:
         return Band(grid, plain, empty, empty, prevalence)
     drawn = np.mean([_drawn(scored, k, draws, rows, read, grid) for rows, scored, k in curves], axis=0)  # (B, m)
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    known = drawn[~np.isnan(drawn).any(axis=1)]  # a resample has a curve or has none; nanquantile would look at each
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(known, ends, axis=0) if len(known) else np.full((2, len(grid)), np.nan)
     return Band(grid, plain, low, high, prevalence)
 
 
@@ -129,8 +131,9 @@ def _drawn(scored: Scored, k: int, draws: Draws, rows: NDArray[np.int64], read: 
     step = step * min(_STEPS, len(levels)) // len(levels)
     n_steps, cluster = int(step.max()) + 1, draws.clusters.of_row[rows]
     found = np.full((len(draws), len(grid)), np.nan)
-    by_cluster = np.zeros((2, draws.counts.shape[1], n_steps))
-    np.add.at(by_cluster, ((scored.y_true != k).astype(int), cluster, step), 1.0)
+    shape = (2, draws.counts.shape[1], n_steps)
+    cell = np.ravel_multi_index(((scored.y_true != k).astype(int), cluster, step), shape)
+    by_cluster = np.bincount(cell, minlength=2 * shape[1] * n_steps).reshape(shape)
     hits, alarms = (
         np.concatenate([np.zeros((len(draws), 1)), np.cumsum(draws.counts @ some, axis=1)], axis=1)
         for some in by_cluster.astype(np.float32)

@@ -81,6 +81,8 @@ class HeadOnFeatures:
         a stopped one.
     study_prefix : str
         Distinguishes this candidate's studies in a shared storage.
+    threads : int
+        Threads of a fit; results do not depend on them.
     """
 
     backbone: BackboneSpec | Sequence[BackboneSpec]
@@ -91,6 +93,7 @@ class HeadOnFeatures:
     storage: str | None = None
     studies: Path | None = None
     study_prefix: str = "leukfeat"
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if (self.features is None) == (not self.backbones) or (self.backbones and self.store is None):
@@ -121,13 +124,30 @@ class HeadOnFeatures:
             "head": {
                 name: value
                 for name, value in self.head.get_params(deep=False).items()
-                if name not in ("storage", "study_name", "out_of_fold")
+                if name not in ("storage", "study_name", "out_of_fold", "n_jobs")
             },
         }
 
     def in_folder(self, folder: Path, prefix: str, storage: str | None) -> HeadOnFeatures:
         """The same candidate with a place for its studies."""
-        return replace(self, storage=storage, studies=folder / "studies", study_prefix=prefix)
+        return self._with(storage=storage, studies=folder / "studies", study_prefix=prefix)
+
+    def on_threads(self, threads: int) -> HeadOnFeatures:
+        """The same candidate with so many threads a fit."""
+        return self._with(threads=threads)
+
+    def copied_bytes(self, manifest: Manifest) -> int:
+        """Size of the features that a fit takes its rows from; 0 where every fold has features of its own."""
+        if self.features is None and self._encoders.learned:
+            return 0
+        return (self.features or self._encoders.frozen(manifest)).X.nbytes
+
+    def _with(self, **changes: Any) -> HeadOnFeatures:
+        """The same candidate with other settings, and the features that were loaded already."""
+        changed = replace(self, **changes)
+        if self.features is None:
+            changed.__dict__["_encoders"] = self._encoders
+        return changed
 
     @cached_property
     def _encoders(self) -> Encoders:
@@ -169,7 +189,8 @@ class HeadOnFeatures:
             seal.update(self._encoders.identity().encode())
         else:
             features = self.features or self._encoders.frozen(manifest)
-            seal.update("\x1f".join(features.sample_ids).encode() + features.X.tobytes())
+            seal.update("\x1f".join(features.sample_ids).encode())
+            seal.update(features.X.data)
             seal.update(json.dumps(features.seen.describe(), sort_keys=True).encode())
         return seal.hexdigest()
 
@@ -221,7 +242,7 @@ class HeadOnFeatures:
         if storage is None and self.studies is not None:
             self.studies.mkdir(parents=True, exist_ok=True)
             storage = str(self.studies / f"{fold_name}.journal")
-        head.set_params(storage=storage, study_name=f"{self.study_prefix}-{fold_name}")
+        head.set_params(storage=storage, study_name=f"{self.study_prefix}-{fold_name}", n_jobs=self.threads)
         return head
 
     def _facts(self, head: TunedHead, X: NDArray[np.float32]) -> dict[str, Any]:

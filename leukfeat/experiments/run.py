@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import shutil
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +15,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from leukfeat.data.manifest import Manifest
-from leukfeat.data.splits import Fold, SplitPlan
+from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import RunError
-from leukfeat.evaluation.crossval import FoldResult, cross_validate
+from leukfeat.evaluation.crossval import cross_validate
 from leukfeat.evaluation.runs import RECIPE_YAML, RUN_JSON
 from leukfeat.experiments.auditing import Audit, audit_as_told
 from leukfeat.experiments.bundle import save_bundle
@@ -28,10 +26,10 @@ from leukfeat.experiments.cost import cost_per_cell
 from leukfeat.experiments.environment import environment
 from leukfeat.experiments.grid import Candidate, candidate_of, each_alone
 from leukfeat.experiments.histories import save_histories
-from leukfeat.experiments.kept import Kept
 from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.stages import Watcher, forwarding_of, make_split, open_data, open_store
-from leukfeat.textfiles import write_csv
+from leukfeat.experiments.trials import tuning_line, write_trials
+from leukfeat.experiments.workers import Share, Workers
 
 
 def run(
@@ -51,7 +49,8 @@ def run(
     recipe : Recipe
         What to do.
     n_jobs : int or None
-        Folds fitted at once, each in a process of its own; None takes one a processor. Results do not depend on it.
+        Processors to use: folds are fitted at once, each in a process of its own, and where features are many, which
+        every process copies, in fewer processes with more threads. None takes all. Results do not depend on it.
     storage : str or None
         Optuna storage shared by all studies: a journal file or a database URL. None keeps a journal in each run folder.
     overwrite : bool
@@ -165,8 +164,11 @@ class _Job:
         candidate.prepare(self.manifest, [*folds, everything(candidate, self.manifest)])
         from joblib import cpu_count
 
-        at_once = min(n_jobs or cpu_count(), len(folds) + 1) if candidate.folds_at_once else 1
-        workers = _Workers(candidate, self.manifest, at_once)
+        share = Share(1, 1)
+        if candidate.folds_at_once:
+            share = Share.of(n_jobs or cpu_count(), len(folds) + 1, candidate.copied_bytes(self.manifest))
+            candidate = candidate.on_threads(share.threads)
+        workers = Workers(candidate, self.manifest, share.processes)
         result = cross_validate(
             candidate,
             self.manifest,
@@ -176,7 +178,9 @@ class _Job:
         )
         kept = {"repeat": "", "fold": "kept", **workers.kept.facts}
         model = save_bundle(self.folder / "model", workers.kept, candidate.describe(), self.manifest, result)
-        _write_trials(self.folder / "trials.csv", [*result.folds, kept])
+        write_trials(self.folder / "trials.csv", [*result.folds, kept])
+        if line := tuning_line([*result.folds, kept]):
+            watcher.told(line)
         save_histories(self.folder / "training", [*result.folds, kept])
         about = {**environment(), "command": f"leukfeat run {self.folder / RECIPE_YAML}"}
         cost = cost_per_cell(model, self.manifest, folds[0].test, candidate.forwarding)
@@ -199,55 +203,3 @@ def _summary(facts: Mapping[str, Any]) -> dict[str, Any]:
     if "members" in kept:
         kept["members"] = [_summary(member) for member in kept["members"]]
     return kept
-
-
-class _Workers:
-    """Fits folds in order, in several processes, and beside them the model to keep.
-
-    Parameters
-    ----------
-    candidate, manifest
-        What is fitted, on what.
-    n_jobs : int
-        Processes; 1 stays in this one.
-    """
-
-    def __init__(self, candidate: Candidate, manifest: Manifest, n_jobs: int) -> None:
-        self.candidate, self.manifest, self.n_jobs = candidate, manifest, n_jobs
-        self.kept: Kept
-
-    def __call__(self, work: Callable[[Fold], FoldResult], folds: Iterable[Fold]) -> Iterator[FoldResult]:
-        from joblib import Parallel, delayed
-
-        tasks = [delayed(work)(fold) for fold in folds]
-        with warnings.catch_warnings():
-            # joblib replaces a worker that has grown; its task is done elsewhere, and nobody has to act on it
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-            results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-                [*tasks, delayed(_fit_kept)(self.candidate, self.manifest)]
-            )
-            for _ in tasks:
-                yield next(results)
-            self.kept = next(results)
-
-
-def _fit_kept(candidate: Candidate, manifest: Manifest) -> Kept:
-    """What a bundle needs of the fit on every labelled row; features stay behind."""
-    return candidate.fit_all(manifest).kept
-
-
-def _write_trials(file: Path, folds: Iterable[Mapping[str, Any]]) -> None:
-    """One line a trial: fold, number, state, score, seconds, parameters as JSON."""
-    rows: list[Sequence[object]] = [["repeat", "fold", "trial", "state", "value", "seconds", "rounds", "params"]]
-    for fold in folds:
-        for trial in _trials(fold):
-            facts = [trial.get(name) for name in ("number", "state", "value", "seconds", "rounds")]
-            rows.append([fold["repeat"], fold["fold"], *facts, json.dumps(trial["params"], sort_keys=True)])
-    if len(rows) > 1:
-        write_csv(file, rows)
-
-
-def _trials(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The trials of a fit, and of an ensemble's members one after another."""
-    own = list(facts.get("trials", ()))
-    return own + [trial for member in facts.get("members", ()) for trial in _trials(member)]

@@ -3,6 +3,9 @@
 The HDF5 file has what readers of CLAM, TRIDENT, STAMP and thingsvision look for: ``features`` (n, d) with the alias
 ``feats``, ``coords`` (zeros: a cell has no place on a slide), ``paths``, ``labels``, ``subject``, and the attributes
 ``encoder``, ``leukfeat_version`` and ``provenance`` (JSON).
+
+A large matrix that lies in one piece in an HDF5 file, as in those written here, is not read but mapped: processes that
+use it share the pages of the file.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ from leukfeat.textfiles import whole_file
 
 FEATURE_NAMES = ("features", "feats", "embeddings")
 ID_NAMES = ("sample_ids", "sample", "ids", "paths", "filenames")
+
+_MAPPED_FROM = 64 * 2**20  # bytes; a smaller matrix is read, so that whoever writes over the file does no harm
+_BLOCK = 16 * 2**20  # bytes that are read and converted at a time
 
 
 @dataclass(frozen=True)
@@ -152,8 +158,7 @@ def _encoder(provenance: Mapping[str, Any]) -> str:
 def _write_hdf5(file: Path, record: _Record) -> None:
     text = h5py.string_dtype("utf-8")
     with h5py.File(file, "w", locking=False) as out:
-        rows = max(1, min(256, len(record.X)))
-        features = out.create_dataset("features", data=record.X, chunks=(rows, max(1, record.X.shape[1])))
+        features = out.create_dataset("features", data=record.X)  # in one piece, so that it can be mapped
         out["feats"] = features  # a second name for the same numbers
         out.create_dataset("coords", data=np.zeros((len(record.X), 2), dtype=np.int64))
         for name, column in record.columns.items():
@@ -167,7 +172,7 @@ def _write_hdf5(file: Path, record: _Record) -> None:
 
 def _read_hdf5(file: Path) -> _Record:
     with h5py.File(file, "r", locking=False) as found:
-        X = found[_one_of(file, "features", FEATURE_NAMES, found)][()]
+        X = _mapped_or_read(file, found[_one_of(file, "features", FEATURE_NAMES, found)])
         if X.ndim == 3 and X.shape[0] == 1:
             X = X[0]  # one bag of instances, as some slide tools write it
         ids = found[_one_of(file, "sample ids", ID_NAMES, found)][()]
@@ -176,6 +181,21 @@ def _read_hdf5(file: Path) -> _Record:
             facts["provenance"] = json.loads(found.attrs["provenance"])
             facts["seen"] = json.loads(found["seen"].asstr()[()])
     return _Record(X, {"sample_ids": _texts(ids)}, facts)
+
+
+def _mapped_or_read(file: Path, stored: Any) -> NDArray[Any]:
+    """A matrix of an HDF5 file: a map of the file where that is possible, else float32 that were read in blocks."""
+    offset = None if stored.external or stored.is_virtual else stored.id.get_offset()  # None of chunks
+    if offset is not None and stored.dtype == np.float32 and stored.dtype.isnative and stored.nbytes >= _MAPPED_FROM:
+        return np.memmap(file, dtype=np.float32, mode="r", offset=offset, shape=stored.shape)
+    if stored.ndim != 2 or stored.dtype.kind not in "fiu":
+        return np.asarray(stored[()])
+    X = np.empty(stored.shape, dtype=np.float32)
+    rows = max(1, _BLOCK // max(1, stored.dtype.itemsize * stored.shape[1]))
+    for start in range(0, len(X), rows):
+        block = np.s_[start : min(start + rows, len(X))]
+        stored.read_direct(X, block, block)
+    return X
 
 
 # ---------------------------------------------------------------------- npz

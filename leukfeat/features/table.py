@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -58,6 +59,7 @@ class Features:
                 f"features: sample {self.sample_ids[row]!r} stands there more than once; keep one row each"
             )
         bad = _first_row_not_finite(self.X)
+        _release(self.X)
         if bad is not None:
             values = self.X[bad]
             raise StoreError(
@@ -123,7 +125,9 @@ class Features:
                 f"features: none for {len(missing)} of {len(samples)} samples of {manifest.dataset}, e.g."
                 f" {missing[0]!r}; run leukfeat extract, or leave them out"
             )
-        return self.X[np.array([self._row_of[sample] for sample in samples], dtype=np.int64)]
+        X = self.X[np.array([self._row_of[sample] for sample in samples], dtype=np.int64)]
+        _release(self.X)
+        return X
 
     def take(self, sample_ids: Sequence[str]) -> Features:
         """The features of some samples, in that order.
@@ -172,6 +176,15 @@ class Features:
             seen=reduce(Seen.__or__, (table.seen for table in tables)),
             provenance={"concatenated": [dict(table.provenance) for table in tables]},
         )
+
+
+def _release(X: NDArray[np.float32]) -> None:
+    """Let go of the pages of a mapped file: its rows were copied, and are read again where they are wanted."""
+    owner: object = X
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _first_row_not_finite(X: NDArray[np.float32]) -> int | None:

@@ -67,6 +67,53 @@ def test_other_tools_files_are_read_and_their_encoder_is_unknown(name: str, ids:
     assert found.seen.unknown
 
 
+def _is_mapped(X: np.ndarray) -> bool:
+    backing: object = X
+    while backing is not None and not isinstance(backing, np.memmap):
+        backing = getattr(backing, "base", None)
+    return backing is not None
+
+
+def test_a_large_matrix_is_mapped_and_a_small_one_is_read(
+    features: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # processes that fit folds share the pages of a mapped file; a file that is read may be written over meanwhile
+    file = write_features(features, tmp_path / "out.h5")
+    assert not _is_mapped(read_features(file).X)
+    monkeypatch.setattr("leukfeat.features.exchange._MAPPED_FROM", X.nbytes)
+    mapped = read_features(file)
+    assert _is_mapped(mapped.X)
+    np.testing.assert_array_equal(mapped.X, X)
+    assert mapped.digest == features.digest
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [("<f4", {"chunks": (1, 5)}), ("<f4", {"compression": "gzip"}), ("<f8", {}), (">f4", {}), ("<f2", {}), ("i4", {})],
+)
+def test_what_cannot_be_mapped_is_read_in_blocks(
+    dtype: str, options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the bytes of the file are not the matrix: mapping them would give other numbers, and no error
+    monkeypatch.setattr("leukfeat.features.exchange._MAPPED_FROM", 0)
+    monkeypatch.setattr("leukfeat.features.exchange._BLOCK", 45)  # two rows, or one of doubles: more than one block
+    stored = (100 * X).astype(dtype)
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other.create_dataset("features", data=stored, **options)
+        other["ids"] = ["a", "b", "c", "d"]
+    found = read_features(tmp_path / "other.h5")
+    assert not _is_mapped(found.X)
+    np.testing.assert_array_equal(found.X, stored.astype(np.float32))
+
+
+def test_a_matrix_behind_a_user_block_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leukfeat.features.exchange._MAPPED_FROM", 0)
+    with h5py.File(tmp_path / "other.h5", "w", userblock_size=512) as other:
+        other["features"] = X
+        other["ids"] = ["a", "b", "c", "d"]
+    np.testing.assert_array_equal(read_features(tmp_path / "other.h5").X, X)
+
+
 def test_lists_in_parquet_are_read(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
