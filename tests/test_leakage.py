@@ -214,13 +214,13 @@ def test_augmentation_comes_after_splitting(
     plan = SplitPlan.per_image(cells, 2, seed=0)
     assert any(COPIES_LEAK in note for note in plan.notes) == before_splitting
     read: set[int] = set()
-    plain = stream.read_row
+    plain = stream.read_picture
 
-    def watched(manifest: Manifest, row: int) -> Any:
+    def watched(manifest: Manifest, row: int, *known: Any) -> Any:
         read.add(row)
-        return plain(manifest, row)
+        return plain(manifest, row, *known)
 
-    monkeypatch.setattr(stream, "read_row", watched)
+    monkeypatch.setattr(stream, "read_picture", watched)
     fold = plan.folds[0]
     training = FineTune(epochs=2, batch_size=8, augment=turned, validation=0.2)
     spec = BackboneSpec("test_efficientnet", "random", preprocess=Preprocess(32), finetune=training)

@@ -9,6 +9,7 @@ CPU everything runs in one thread, so that results do not depend on how many the
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class XGBoost(Booster):
             return xgboost.DMatrix(X[:], y)
         if X.nbytes < _LARGE:
             return xgboost.QuantileDMatrix(X[:], y, max_bin=MOST_BINS, nthread=1, ref=reference)
-        return xgboost.QuantileDMatrix(_in_blocks(X, y), max_bin=MOST_BINS, nthread=1, ref=reference)
+        return _binned_in_blocks(X, y, max_bin=MOST_BINS, nthread=1, ref=reference)
 
     @staticmethod
     def weigh(rows: Any, weight: Weights) -> None:
@@ -120,30 +121,39 @@ def _require_device(booster: Any, device: str) -> None:
         raise HeadError(f"device is {device!r}, but XGBoost found none and trained on {used}; leave device='cpu'")
 
 
-def _in_blocks(X: Matrix, y: NDArray[np.int64]) -> Any:
-    """Rows for XGBoost some at a time, so that they need not all be copied; the bins are the same."""
+def _binned_in_blocks(X: Matrix, y: NDArray[np.int64], **how: Any) -> Any:
+    """Rows in bins, some at a time, so that they need not all be copied; the bins are the same."""
     import xgboost
 
-    n_rows = X.shape[0]
-    size = max(1, _BLOCK * n_rows // max(1, X.nbytes))
+    blocks = _iterator()(X, y, max(1, _BLOCK * X.shape[0] // max(1, X.nbytes)))
+    try:
+        return xgboost.QuantileDMatrix(blocks, **how)
+    finally:
+        blocks.X = blocks.y = None  # the iterator and what XGBoost makes of it hold each other for a while
+
+
+@cache
+def _iterator() -> type:
+    """XGBoost's iterator over blocks of rows; a class of its own library, which is imported when it is needed."""
+    import xgboost
 
     class Blocks(xgboost.DataIter):  # type: ignore[misc]  # xgboost is untyped
-        def __init__(self) -> None:
-            self.done = 0
+        def __init__(self, X: Matrix, y: NDArray[np.int64], size: int) -> None:
+            self.X, self.y, self.size, self.done = X, y, size, 0
             super().__init__(release_data=True)
 
         def reset(self) -> None:
             self.done = 0
 
         def next(self, input_data: Any) -> bool:
-            if self.done >= n_rows:
+            if self.done >= len(self.y):
                 return False
-            part = slice(self.done, self.done + size)
-            input_data(data=X[part], label=y[part])
-            self.done += size
+            part = slice(self.done, self.done + self.size)
+            input_data(data=self.X[part], label=self.y[part])
+            self.done += self.size
             return True
 
-    return Blocks()
+    return Blocks
 
 
 class LightGBM(Booster):

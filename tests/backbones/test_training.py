@@ -216,13 +216,13 @@ def test_seeds_give_different_networks(manifest: Manifest) -> None:
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Rows whose images are read from now on."""
     reads: list[int] = []
-    real = stream.read_row
+    real = stream.read_picture
 
-    def read(manifest: Manifest, row: int) -> np.ndarray:
+    def read(manifest: Manifest, row: int, *known: Any) -> Any:
         reads.append(row)
-        return real(manifest, row)
+        return real(manifest, row, *known)
 
-    monkeypatch.setattr(stream, "read_row", read)
+    monkeypatch.setattr(stream, "read_picture", read)
     return reads
 
 
