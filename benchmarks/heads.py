@@ -67,7 +67,11 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     for name in options.heads:
         found[name] = summary([measure(options, name, X, y, number) for number in range(options.rounds)])
-        if name in ("svm", "random-forest") and not options.without_intelex and intelex_installed():
+        if (
+            name in ("svm", "random-forest")
+            and not (options.without_intelex or options.ours_only)
+            and intelex_installed()
+        ):
             found[name]["ratio_without_intelex"] = without_intelex(options, name, X, y)
         if not options.json:
             tell(name, found[name])

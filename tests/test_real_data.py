@@ -43,7 +43,7 @@ def _leukfeat(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> str
     with pytest.raises(SystemExit) as caught:
         main([str(argument) for argument in arguments])
     said = capsys.readouterr()
-    assert not caught.value.code, said.err
+    assert not caught.value.code, said.err + said.out
     return said.out
 
 

@@ -86,15 +86,17 @@ class OpenVINOEngine:
         running: deque[tuple[Any, NDArray[np.float32]]] = deque()  # requests, and the rows they are to fill
         try:
             for images in batches:
-                X = np.empty((len(images), self._dim), dtype=np.float32)
+                X = np.full((len(images), self._dim), np.nan, dtype=np.float32)  # a row that is not filled shows
                 pending.append(X)
                 for at in range(0, len(images), CHUNK):
                     request = self._idle.pop() if self._idle else self._model.create_infer_request()
                     request.start_async([images[at : at + CHUNK]], share_inputs=True)
                     running.append((request, X[at : at + CHUNK]))
                 if len(pending) == self.in_flight:
-                    self._finish(running, len(running) - len(X))
-                    yield pending.popleft()
+                    oldest = pending.popleft()
+                    # batches differ in size: what may stay are the requests of the younger ones, however many
+                    self._finish(running, sum(-(-len(younger) // CHUNK) for younger in pending))
+                    yield oldest
             self._finish(running, 0)
             yield from pending
         finally:

@@ -67,6 +67,15 @@ def test_a_stream_can_be_left_and_another_one_begun(
     np.testing.assert_array_equal(engine.embed(images), whole)
 
 
+@pytest.mark.parametrize("name", ["eager", *EXPORTING])
+def test_a_batch_is_whole_when_it_is_given(name: str, opened: Callable[..., Engine], images: NDArray[np.uint8]) -> None:
+    """Also where the next batch is smaller: rows that are filled later are not those the caller has written."""
+    engine = opened(name)
+    whole = engine.embed(images)
+    given = [batch.copy() for batch in engine.stream([images[:6], images[6:7], images[7:]])]
+    np.testing.assert_allclose(np.concatenate(given), whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
+
+
 @pytest.mark.parametrize("name", EXPORTING)
 def test_a_vector_does_not_depend_on_the_other_images(
     name: str, opened: Callable[..., Engine], images: NDArray[np.uint8]
