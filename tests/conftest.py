@@ -14,6 +14,11 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # processes only where a test asks for them with --jobs
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that take long come first: begun last, one of them would keep one worker busy and the others waiting."""
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("slow", "real")))
+
+
 @pytest.fixture(autouse=True)
 def _private_user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's own memo of file hashes."""
