@@ -38,6 +38,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pictures import draw_pictures
 
+from leukfeat.backbones.engines.agreement import lowest_cosine
+
 MODELS = {
     "efficientnet_b0": "EfficientNetB0",
     "inception_v3": "InceptionV3",
@@ -102,7 +104,7 @@ def measure(name: str, setting: Setting, *, quiet: bool) -> dict[str, Any]:
     """All figures of one network."""
     ours = Ours(name, setting, "jpg")
     first = ours.extract()  # exports what has to be exported; what it computed is compared with the plain loop's
-    agreement = cosines(ours.vectors(setting.plain), plain_vectors(name, setting)[1])
+    agreement = lowest_cosine(ours.vectors(setting.plain), plain_vectors(name, setting)[1])
     if agreement < AGREEMENT:
         raise SystemExit(f"{name}: the vectors of {ours.engine} and of the plain loop differ: cosine {agreement:.6f}")
     contenders: dict[str, Callable[[], float]] = {
@@ -119,6 +121,8 @@ def measure(name: str, setting: Setting, *, quiet: bool) -> dict[str, Any]:
     for _ in range(setting.rounds):
         for contender, run in contenders.items():
             rates[contender].append(run())
+    if setting.bmps and of_bmps.engine != ours.engine:  # few images do not pay for an export
+        raise SystemExit(f"{name}: BMPs went through {of_bmps.engine}, JPEGs through {ours.engine}; give more --bmps")
     rate = {contender: statistics.median(values) for contender, values in rates.items()}
     found: dict[str, Any] = {
         "engine": ours.engine,
@@ -272,12 +276,6 @@ def keras(name: str, setting: Setting) -> float:
     if done.returncode:
         raise SystemExit(f"Keras: {done.stderr.strip()[-2000:]}")
     return float(done.stdout.split()[-1])
-
-
-def cosines(X: NDArray[np.float32], Y: NDArray[np.float32]) -> float:
-    """The smallest cosine of two rows of the same image."""
-    X, Y = X.astype(np.float64), Y.astype(np.float64)
-    return float(((X * Y).sum(axis=1) / np.linalg.norm(X, axis=1) / np.linalg.norm(Y, axis=1)).min())
 
 
 def processors() -> int:

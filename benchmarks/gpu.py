@@ -26,8 +26,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from extraction import MODELS, Ours, Setting, cosines, plain_vectors, processors
+from extraction import MODELS, Ours, Setting, plain_vectors, processors
 from pictures import draw_pictures
+
+from leukfeat.backbones.engines.agreement import lowest_cosine
 
 BATCHES = (64, 128, 256, 512)
 AGREEMENT = 0.999  # of bfloat16, whose factors have eight bits
@@ -85,7 +87,7 @@ def measure(name: str, setting: Setting, sizes: list[int]) -> dict[str, Any]:
     ours.extract()  # allocations and cuDNN's choices
     half = ours.vectors(setting.plain)
     exact.extract()
-    agreement = cosines(half, exact.vectors(setting.plain))
+    agreement = lowest_cosine(half, exact.vectors(setting.plain))
     if agreement < AGREEMENT:
         raise SystemExit(f"{name}: rows in bfloat16 and in 32-bit floats differ: cosine {agreement:.6f}")
     contenders = {

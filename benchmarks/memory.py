@@ -50,7 +50,9 @@ def extract_some(folder: Path, n_images: int) -> None:
     manifest = Manifest.open(folder, subjects="unknown")
     manifest = manifest.take(range(n_images))
     spec = BackboneSpec("test_efficientnet", "random", preprocess=Preprocess(input_size=64, crop="none"))
-    report = extract(spec, manifest, FeatureStore(folder.parent / f"store-{n_images}"), device="cpu")
+    # one engine for both: "auto" might find that only the larger number pays for another one
+    store = FeatureStore(folder.parent / f"store-{n_images}")
+    report = extract(spec, manifest, store, device="cpu", engine="eager")
     if report.computed != n_images:
         raise SystemExit(report.describe())
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)

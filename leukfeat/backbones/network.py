@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -105,7 +107,7 @@ class Network(nn.Module):
         self.views = views
         self.attention_spec = attention
         self.attention = nn.ModuleDict()
-        self._caught: list[Any] = []
+        self._caught: dict[int, Any] = {}  # by thread: engines run one network in several at a time
         modules = dict(trunk.named_modules())
         if layer is not None and (not layer or layer not in modules):
             raise UnknownNameError("layer", layer, [name for name in modules if name])
@@ -113,12 +115,10 @@ class Network(nn.Module):
             for place in places(trunk, attention, layer):
                 key = LAST if place.module is None else place.module.replace(".", "/")
                 self.attention[key] = ATTENTIONS[attention.name].build(place.channels, attention)
-                if place.module is not None:
-                    modules[place.module].register_forward_hook(
-                        lambda _module, _args, output, key=key: self.attention[key](output)
-                    )
+                if place.module is not None:  # no closure: a deep copy has its own
+                    modules[place.module].register_forward_hook(functools.partial(_attend, self.attention[key]))
         if layer is not None:  # after attention's own hooks, so that what is caught has been attended to
-            modules[layer].register_forward_hook(lambda _module, _args, output: self._caught.append(output))
+            modules[layer].register_forward_hook(self._catch)
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed normalised images: (B, 3, H, W) -> (B, d); the mean over views in evaluation mode."""
@@ -177,17 +177,20 @@ class Network(nn.Module):
         if self.layer is None:
             output = self.trunk.forward_features(x)  # type: ignore[operator]
         else:
-            self._caught.clear()
+            self._caught.pop(_thread(), None)
             self.trunk(x)
-            if not self._caught:
+            if _thread() not in self._caught:
                 raise UsageError(f"layer {self.layer!r} takes no part in the network's forward pass; choose another")
-            output = self._caught.pop()
+            output = self._caught.pop(_thread())
         if not isinstance(output, Tensor) or output.ndim not in (2, 3, 4):
             kind = f"a tensor of {output.ndim} dimensions" if isinstance(output, Tensor) else type(output).__name__
             raise UsageError(
                 f"layer {self.layer or 'forward_features'!r} gives {kind}, not a feature map; choose another"
             )
         return output.float()
+
+    def _catch(self, _module: nn.Module, _args: object, output: Any) -> None:
+        self._caught[_thread()] = output
 
     def _as_map(self, output: Tensor) -> Tensor:
         if output.ndim != 4:
@@ -209,6 +212,15 @@ class Network(nn.Module):
             positions=output[:, prefix:].transpose(1, 2),  # (B, prefix + N, C) -> (B, C, N)
             class_token=output[:, 0] if has_class_token else None,
         )
+
+
+def _attend(attention: nn.Module, _module: nn.Module, _args: object, output: Tensor) -> Tensor:
+    return attention(output)  # type: ignore[no-any-return]
+
+
+def _thread() -> int:
+    """The thread that computes; one that only traces the graph is any."""
+    return 0 if torch.compiler.is_compiling() else threading.get_ident()
 
 
 class ClassifyingNetwork(nn.Module):

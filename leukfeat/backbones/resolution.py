@@ -25,6 +25,7 @@ from leukfeat.backbones.weights import NETWORK_FIELD, read_header
 from leukfeat.data.exposure import Seen
 from leukfeat.data.hashing import HashMemo
 from leukfeat.errors import UsageError, WeightsError
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import write_text
 
 _MEMORY_FORMAT = 2
@@ -171,7 +172,7 @@ def _place(folder: Path, question: Mapping[str, Any]) -> Path:
 
 def _recall(folder: Path, question: Mapping[str, Any]) -> Resolution | None:
     try:
-        kept = json.loads(_place(folder, question).read_text(encoding="utf-8"))
+        kept = parse_json(_place(folder, question).read_text(encoding="utf-8"))
         return Resolution.from_description(kept["answer"]) if kept["question"] == question else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # it only ever saves work

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from leukfeat.backbones.spec import HUB, BackboneSpec
 from leukfeat.backbones.weights import WeightsHeader, fetch, read_header
 from leukfeat.errors import UnknownNameError, WeightsError
+from leukfeat.jsonfiles import parse_json
 
 # What a weights file's metadata, or a hub model's configuration, states in place of timm's own facts.
 _STATED = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
@@ -21,12 +21,18 @@ _REFUSED_ARGS = frozenset(
         "cache_dir",
         "checkpoint_path",
         "exportable",
+        "feature_cfg",
         "features_only",
+        "kwargs_filter",
+        "model_cfg",
         "model_name",
         "no_jit",
         "pretrained",
         "pretrained_cfg",
         "pretrained_cfg_overlay",
+        "pretrained_custom_load",
+        "pretrained_filter_fn",
+        "pretrained_strict",
         "scriptable",
     }
 )
@@ -105,7 +111,7 @@ def _source_of_hub(spec: BackboneSpec) -> Source:
     instead = "pass its weights with --weights FILE.safetensors"
     place = fetch(repository, instead, "config.json")
     try:
-        stated = json.loads(place.read_text(encoding="utf-8"))
+        stated = parse_json(place.read_text(encoding="utf-8"))
         named = str(stated["architecture"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{spec.weights}: its config.json names no timm architecture; {instead}") from error

@@ -137,7 +137,7 @@ def arrange_into(
 def changed_rows(manifest: Manifest, rows: Sequence[int], memo: HashMemo) -> dict[int, str]:
     """Rows whose file is there, but with another content than the manifest says; by row the reason.
 
-    A file that is missing is no change. Files that were hashed before cost one look at size and time each.
+    A file that is missing is no change. Files that were hashed before cost one look at size and times each.
     """
     files = {row: manifest.file(row) for row in rows if manifest.sha256[row] and not is_member(manifest.path[row])}
     found = memo.hash_files(files.values())

@@ -15,6 +15,8 @@ from leukfeat.backbones.sources import Source
 from leukfeat.backbones.weights import OURS, read_header
 from leukfeat.errors import WeightsError
 
+# What timm and torch raise where arguments, or tensors, do not make the network they should.
+_MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, ValueError)
 _NOT_THE_TRUNK = ("AuxLogits.", OURS)  # InceptionV3's second classifier is for training only; ours are put in later
 
 
@@ -68,8 +70,13 @@ def trunk_from_file(source: Source, model_args: Mapping[str, Any]) -> nn.Module:
         trunk = _create(
             source.architecture, arguments, str(source.file), pretrained=True, pretrained_cfg_overlay=overlay
         )
-    except (RuntimeError, KeyError, AttributeError, AssertionError) as error:
-        plain = _create(source.architecture, arguments, str(source.file))
+    except WeightsError:
+        raise
+    except _MISFITS as error:
+        try:
+            plain = _create(source.architecture, arguments, str(source.file))
+        except _MISFITS:  # the arguments that came with the weights are no network at all
+            raise WeightsError(f"{source.file}: no {source.architecture} can be made with its model_args") from error
         raise WeightsError(_misfit(source, plain, state, error)) from error
     trunk.__dict__["pretrained_cfg"] = {}  # timm keeps the overlay there, and with it a second copy of all weights
     return trunk

@@ -7,7 +7,6 @@ References
 
 from __future__ import annotations
 
-import json
 import struct
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from typing import Any
 
 from leukfeat.data.exposure import Seen
 from leukfeat.errors import WeightsError
+from leukfeat.jsonfiles import parse_json
 
 SEEN_FIELD = "leukfeat_seen"  # metadata of weights that leukfeat trained: what Seen.describe() gives
 NETWORK_FIELD = "leukfeat_network"  # and what stands around the trunk: attention, pooling, inputs, classifier
@@ -63,8 +63,8 @@ class WeightsHeader:
         if text is None:
             return None
         try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
+            return parse_json(text)
+        except ValueError as error:
             raise WeightsError(f"{self.file}: its metadata entry {name} is {text[:60]!r}, which is no JSON") from error
 
     @property
@@ -102,7 +102,7 @@ def read_header(file: Path) -> WeightsHeader:
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(_LONGEST_HEADER, size - 8):
                 raise WeightsError(f"{file}: not a safetensors file, or a truncated one ({size:,} bytes)")
-            header = json.loads(stream.read(length))
+            header = parse_json(stream.read(length))
     except FileNotFoundError:
         raise WeightsError(f"{file}: no such weights file; check the path given with --weights") from None
     except OSError as error:

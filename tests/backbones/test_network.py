@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import timm
 import torch
 
+from leukfeat.backbones.attention_spec import AttentionSpec
 from leukfeat.backbones.catalog import NAMED_BACKBONES, backbone_names
 from leukfeat.backbones.engines import choose_device, open_engine
 from leukfeat.backbones.network import POOLINGS, Network
@@ -99,6 +103,51 @@ def test_an_earlier_layer_can_be_taken() -> None:
     trunk = random_trunk(TINY, {}, 0)
     assert embed(trunk, 32, layer="blocks.0").shape == (2, trunk.feature_info[0]["num_chs"])
     assert embed(trunk, 32, layer="classifier").shape == (2, 1000)
+
+
+def test_a_layer_is_caught_by_every_thread_for_itself() -> None:
+    # an engine runs one network in several threads; another image's vector would be stored, and nobody would know
+    trunk = random_trunk(TINY, {}, 0)
+    network = Network(trunk, layer="blocks.0").eval()
+    images = torch.rand(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = [network(image) for image in images]
+    caught, taken, number = [threading.Event(), threading.Event()], threading.Event(), threading.local()
+
+    def meet(*_: object) -> None:
+        caught[number.value].set()  # the first waits until the second has caught, that one until the first has taken
+        (taken if number.value else caught[1]).wait(30)
+
+    trunk.conv_head.register_forward_hook(meet)
+
+    def run(image: int) -> torch.Tensor:
+        number.value = image
+        if image:
+            caught[0].wait(30)
+        with torch.inference_mode():
+            vector = network(images[image])
+        taken.set()
+        return vector  # type: ignore[no-any-return]
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(run, range(2)))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(*expected)
+
+
+def test_a_deep_copy_has_hooks_of_its_own() -> None:
+    # what is randomised or trained in a copy must not run through the original's attention, nor the other way round
+    network = Network(random_trunk(TINY, {}, 0), layer="blocks.2", attention=AttentionSpec(name="cbam", after="blocks"))
+    network.eval()
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, twin = network(x), copy.deepcopy(network)
+        torch.testing.assert_close(twin(x), before)
+        for parameter in twin.attention.parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(1))
+        assert not torch.allclose(twin(x), before)
+        torch.testing.assert_close(network(x), before)
 
 
 def test_an_unknown_layer_suggests() -> None:

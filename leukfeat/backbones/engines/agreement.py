@@ -49,10 +49,11 @@ def check_agreement(engine: Engine, reference: Engine, size: tuple[int, int], pr
     error = np.linalg.norm(found - expected, axis=1).max()
     distance = np.linalg.norm(expected[0] - expected[1])
     length = np.linalg.norm(expected, axis=1).max()
-    if precision == "fp32" and error > max(_SHARE * distance, _FLOOR * length):
+    allowed = max(_SHARE * distance, _FLOOR * length)
+    if precision == "fp32" and error > allowed:
         raise EngineError(
-            f"engine {engine.name} does not agree with PyTorch on this network: it is off by"
-            f" {error / distance:.0%} of the distance between two images"
+            f"engine {engine.name} does not agree with PyTorch on this network: it is off by {error:.2g}, where rows"
+            f" of two images differ by {distance:.2g}; {allowed:.2g} is allowed"
         )
 
 

@@ -1,4 +1,4 @@
-"""Opening an engine by name, or the one that is fastest here."""
+"""Opening an engine by name, or the one that is usually fastest."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def open_engine(
     Parameters
     ----------
     name : str
-        A name in :data:`~leukfeat.backbones.engines.table.ENGINES`, or ``"auto"``: on a CPU the fastest that is
-        installed, if there are images enough to pay for exporting the network and if it agrees with PyTorch; PyTorch
-        otherwise. The same request on the same machine is answered with the same engine.
+        A name in :data:`~leukfeat.backbones.engines.table.ENGINES`, or ``"auto"``: on a CPU the one that is usually
+        fastest, if it is installed, if there are images enough to pay for exporting the network and if it agrees with
+        PyTorch; PyTorch otherwise. Nothing is measured: the same request is answered with the same engine.
     network : Network or ClassifyingNetwork
         In 32-bit floats.
     inputs : Inputs
@@ -87,7 +87,7 @@ def open_engine(
         except EngineError as error:
             reason = str(error)
         else:
-            say(f"engine {engine.details}: agrees with PyTorch, and is the fastest here")
+            say(f"engine {engine.details}: agrees with PyTorch; for so many images the fastest on most CPUs")
             return engine
     engine = _opened(ENGINES[_PLAIN], network, inputs, device, precision, kept)
     say(f"engine {engine.details}: {reason}")
@@ -124,7 +124,11 @@ def _opened(
     if spec.name == _PLAIN:
         return spec.build(network, inputs, device, precision, kept)
     from leukfeat.backbones.engines.agreement import check_agreement
+    from leukfeat.backbones.engines.failures import reason_of
 
-    engine = spec.build(network, inputs, device, precision, kept)
+    try:
+        engine = spec.build(network, inputs, device, precision, kept)
+    except ImportError as error:
+        raise EngineError(f"{spec.name} is installed, but cannot be imported: {reason_of(error)}") from error
     check_agreement(engine, ENGINES[_PLAIN].build(network, inputs, device, "fp32", kept), inputs.size, precision)
     return engine

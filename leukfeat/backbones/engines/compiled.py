@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from leukfeat.backbones.engines.cuda import Queue
+from leukfeat.backbones.engines.cuda import BATCH, Queue
 from leukfeat.backbones.engines.eager import evaluation
-from leukfeat.backbones.engines.exported import EXPORT_FAILURES
+from leukfeat.backbones.engines.failures import EXPORT_FAILURES, reason_of
 from leukfeat.backbones.engines.lanes import Lanes
 from leukfeat.backbones.engines.pixels import FromPixels
 from leukfeat.backbones.inputs import Inputs
@@ -25,7 +25,7 @@ from leukfeat.errors import EngineError
 if TYPE_CHECKING:
     from leukfeat.backbones.engines.protocol import Model
 
-_CHUNK = {"cpu": 16, "cuda": 128}  # images a pass: kernels are written for one shape, and a smaller pass is filled up
+_CHUNK = {"cpu": 16, "cuda": BATCH}  # images a pass: kernels are written for one shape, and a smaller pass is filled up
 
 
 class CompiledEngine:
@@ -58,14 +58,13 @@ class CompiledEngine:
         try:
             self._forward(torch.zeros((1, *inputs.size, 3), dtype=torch.uint8, device=device))
         except EXPORT_FAILURES as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise EngineError(f"the network cannot be compiled: {reason[:200]}") from error
+            raise EngineError(f"the network cannot be compiled: {reason_of(error)}") from error
         self._runner = (
             Queue(self._forward, device)
             if device.type == "cuda"
             else Lanes(self._on_all_cores, chunk=self._chunk, threads=1)
         )
-        self.batch_size: int | None = self._runner.batch_size or self._chunk
+        self.batch_size: int | None = self._runner.batch_size
         self.in_flight = self._runner.in_flight
         self.details = f"{self.name}, torch {torch.__version__}, {device.type}"
 

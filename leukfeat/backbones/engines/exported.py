@@ -10,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from leukfeat.backbones.engines.failures import EXPORT_FAILURES, reason_of
 from leukfeat.backbones.engines.pixels import FromPixels
+from leukfeat.backbones.engines.protocol import EXPORTERS
 from leukfeat.backbones.inputs import Inputs
 from leukfeat.backbones.spec import canonical_json
 from leukfeat.errors import EngineError
@@ -25,15 +28,12 @@ from leukfeat.textfiles import whole_file
 if TYPE_CHECKING:
     from leukfeat.backbones.engines.protocol import Model
 
-EXPORTERS = ("onnx", "onnxscript")  # libraries that write a file
 CHUNK = 1  # images an exported network takes: a core's cache holds the maps of one, and no image depends on others
 
 _FORMAT = 1
 _SUFFIX = ".onnx"
 _LARGEST = 1_800_000_000  # bytes; a protobuf message ends at 2 GiB
-
-# What torch.export and the ONNX exporter raise about networks they cannot take; they document no common root.
-EXPORT_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError, ImportError)
+_WRITERS = ("leukfeat", "torch", "timm", *EXPORTERS)  # another version of one of them may write another graph
 
 
 def exported(network: Model, inputs: Inputs, folder: Path | None, identity: str) -> bytes:
@@ -82,6 +82,8 @@ def _kept(folder: Path, key: str) -> bytes | None:
         with contextlib.suppress(OSError):
             content = file.read_bytes()
             if file.name == f"{key}-{_digest(content)}{_SUFFIX}":
+                with contextlib.suppress(OSError):
+                    os.utime(file)  # how old a file is tells how long nobody has needed it
                 return content
             file.unlink()  # damaged
     return None
@@ -93,9 +95,16 @@ def _key(identity: str, inputs: Inputs) -> str:
         "identity": identity,
         "inputs": inputs.describe(),
         "chunk": CHUNK,
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "timm", *EXPORTERS)},
+        "versions": {name: _version(name) for name in _WRITERS},
     }
     return _digest(canonical_json(question).encode())
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout, or built by hand
+        return "source"
 
 
 def _digest(content: bytes) -> str:
@@ -126,5 +135,4 @@ def _export(network: Model, inputs: Inputs) -> bytes:
     except EXPORT_FAILURES as error:
         if isinstance(error, EngineError):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise EngineError(f"the network cannot be exported to ONNX: {reason[:200]}") from error
+        raise EngineError(f"the network cannot be exported to ONNX: {reason_of(error)}") from error

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.backbones.engines.exported import CHUNK, exported
+from leukfeat.backbones.engines.failures import gave_up, reason_of
 from leukfeat.backbones.engines.lanes import Lanes, processors
 from leukfeat.backbones.inputs import Inputs
 from leukfeat.errors import EngineError
@@ -39,8 +40,12 @@ class ONNXRuntimeEngine:
 
     def __init__(self, network: Model, inputs: Inputs, kept: Kept) -> None:
         import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as failures
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+        self._failures = (
+            state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented,
+            state.RuntimeException,
+        )  # fmt: skip
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the calling thread's own
@@ -48,9 +53,8 @@ class ONNXRuntimeEngine:
         content = exported(network, inputs, kept.folder, kept.identity)
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except (failures.Fail, failures.NotImplemented, failures.InvalidGraph, failures.RuntimeException) as error:
-            reason = " ".join(str(error).split())
-            raise EngineError(f"ONNX Runtime cannot run this network: {reason[:200]}") from error
+        except self._failures as error:
+            raise EngineError(f"ONNX Runtime cannot run this network: {reason_of(error)}") from error
         self._lanes = Lanes(self._infer, chunk=CHUNK, threads=processors())
         self.batch_size: int | None = self._lanes.batch_size
         self.in_flight = self._lanes.in_flight
@@ -65,4 +69,7 @@ class ONNXRuntimeEngine:
         return self._lanes.stream(batches)
 
     def _infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._session.run(None, {"images": images})[0]  # type: ignore[no-any-return]
+        try:
+            return self._session.run(None, {"images": images})[0]  # type: ignore[no-any-return]
+        except self._failures as error:
+            raise EngineError(gave_up("ONNX Runtime", error)) from error

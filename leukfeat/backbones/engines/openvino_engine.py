@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.backbones.engines.exported import CHUNK, exported
+from leukfeat.backbones.engines.failures import gave_up, reason_of
 from leukfeat.backbones.engines.lanes import processors
 from leukfeat.backbones.inputs import Inputs
 from leukfeat.errors import EngineError
@@ -71,8 +72,7 @@ class OpenVINOEngine:
                 request = self._model.create_infer_request()
                 first = request.infer([np.zeros((CHUNK, *inputs.size, 3), dtype=np.uint8)])[0]  # (1, d)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise EngineError(f"OpenVINO cannot run this network: {reason[:200]}") from error
+            raise EngineError(f"OpenVINO cannot run this network: {reason_of(error)}") from error
         self._dim = int(first.shape[1])
         self._idle.append(request)
 
@@ -88,10 +88,11 @@ class OpenVINOEngine:
             for images in batches:
                 X = np.full((len(images), self._dim), np.nan, dtype=np.float32)  # a row that is not filled shows
                 pending.append(X)
-                for at in range(0, len(images), CHUNK):
-                    request = self._idle.pop() if self._idle else self._model.create_infer_request()
-                    request.start_async([images[at : at + CHUNK]], share_inputs=True)
-                    running.append((request, X[at : at + CHUNK]))
+                with _one_line():
+                    for at in range(0, len(images), CHUNK):
+                        request = self._idle.pop() if self._idle else self._model.create_infer_request()
+                        request.start_async([images[at : at + CHUNK]], share_inputs=True)
+                        running.append((request, X[at : at + CHUNK]))
                 if len(pending) == self.in_flight:
                     oldest = pending.popleft()
                     # batches differ in size: what may stay are the requests of the younger ones, however many
@@ -101,17 +102,27 @@ class OpenVINOEngine:
             yield from pending
         finally:
             for request, _ in running:  # they read memory that is the caller's
-                request.wait()
-                self._idle.append(request)
+                with contextlib.suppress(RuntimeError):  # one that failed has been told of, and is not used again
+                    request.wait()
+                    self._idle.append(request)
 
     def _finish(self, running: deque[tuple[Any, NDArray[np.float32]]], left: int) -> None:
         """Wait for the oldest requests, until so many are left."""
         while len(running) > left:
             request, rows = running[0]
-            request.wait()
-            rows[:] = request.get_output_tensor(0).data
+            with _one_line():
+                request.wait()
+                rows[:] = request.get_output_tensor(0).data
             running.popleft()
             self._idle.append(request)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise EngineError(gave_up("OpenVINO", error)) from error
 
 
 def quiet_openvino() -> ModuleType:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     Model = Network | ClassifyingNetwork
 
+EXPORTERS = ("onnx", "onnxscript")
+"""What PyTorch writes an exported network with."""
+
 
 @dataclass(frozen=True)
 class Kept:

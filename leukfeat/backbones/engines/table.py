@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from leukfeat.backbones.engines.protocol import EXPORTERS
 from leukfeat.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,11 +73,16 @@ class EngineSpec:
                 f"--engine {self.name} needs {', '.join(self.missing)}, which is not installed;"
                 " pip install 'leukfeat[fast]', or use --engine eager"
             )
-        for what, asked, known in (("device", device, self.devices), ("amp-dtype", precision, self.precisions)):
-            if asked not in known:
-                raise UsageError(
-                    f"--engine {self.name} with --{what} {asked}: it knows {', '.join(known)}; use --engine eager"
-                )
+        if device not in self.devices:
+            raise UsageError(
+                f"--engine {self.name} with --device {device}: it knows {', '.join(self.devices)}; use --engine eager,"
+                f" or --device {self.devices[0]}"
+            )
+        if precision not in self.precisions:
+            raise UsageError(
+                f"--engine {self.name} with --amp-dtype {precision}: it knows {', '.join(self.precisions)}; use"
+                " --engine eager"
+            )
 
 
 def _eager(network: Model, inputs: Inputs, device: torch.device, precision: str, kept: Kept) -> Engine:
@@ -105,7 +111,6 @@ def _openvino(network: Model, inputs: Inputs, device: torch.device, precision: s
 
 _ANY = (("cpu", "cuda"), ("fp32", "float16", "bfloat16"))
 _CPU_ONLY = (("cpu",), ("fp32",))
-_EXPORTERS = ("onnx", "onnxscript")  # what PyTorch writes ONNX files with
 
 ENGINES: Mapping[str, EngineSpec] = MappingProxyType(
     {
@@ -113,10 +118,8 @@ ENGINES: Mapping[str, EngineSpec] = MappingProxyType(
         for spec in (
             EngineSpec("eager", "PyTorch as it comes", (), *_ANY, _eager),
             EngineSpec("compile", "PyTorch's compiler; takes minutes to start", (), *_ANY, _compile),
-            EngineSpec(
-                "onnxruntime", "ONNX Runtime on the CPU", ("onnxruntime", *_EXPORTERS), *_CPU_ONLY, _onnxruntime
-            ),
-            EngineSpec("openvino", "OpenVINO on the CPU", ("openvino", *_EXPORTERS), *_CPU_ONLY, _openvino),
+            EngineSpec("onnxruntime", "ONNX Runtime on the CPU", ("onnxruntime", *EXPORTERS), *_CPU_ONLY, _onnxruntime),
+            EngineSpec("openvino", "OpenVINO on the CPU", ("openvino", *EXPORTERS), *_CPU_ONLY, _openvino),
         )
     }
 )

@@ -75,6 +75,14 @@ def test_half_precision_is_pytorchs(opened: Callable[..., Engine], said: list[st
         opened("openvino", "bfloat16")
 
 
+def test_an_engine_for_the_cpu_says_so_where_there_is_a_gpu() -> None:
+    # which is where --device auto leads, though nobody wrote it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "find_spec", lambda name: name)
+        with pytest.raises(UsageError, match=r"with --device cuda: it knows cpu; use --engine eager, or --device cpu$"):
+            ENGINES["openvino"].check("cuda", "fp32")
+
+
 def test_an_engine_there_is_not_suggests(opened: Callable[..., Engine]) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'openvino'"):
         opened("openvinno")
@@ -113,4 +121,21 @@ def test_an_engine_that_does_not_agree_is_not_used(
         opened("openvino")
     monkeypatch.setattr(agreement_module, "COSINES", {"fp32": -1.0})
     with pytest.raises(EngineError, match="off by"):
+        opened("openvino")
+
+
+@needs_openvino
+def test_an_engine_that_cannot_be_imported_is_as_good_as_none(
+    opened: Callable[..., Engine], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # built for another NumPy, or a library of the system is missing
+    from leukfeat.backbones.engines import openvino_engine
+
+    def broken() -> None:
+        raise ImportError("libtbb.so.12: cannot open shared object file\nno such file")
+
+    monkeypatch.setattr(openvino_engine, "quiet_openvino", broken)
+    assert opened("auto", told=said.append).name == "eager"
+    assert "openvino is installed, but cannot be imported: libtbb.so.12" in said[0]
+    with pytest.raises(EngineError, match=r"^--engine openvino: [^\n]*libtbb[^\n]*; use --engine eager$"):
         opened("openvino")

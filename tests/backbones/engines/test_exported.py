@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from leukfeat.backbones.engines import exported as module
-from leukfeat.backbones.engines.exported import EXPORTERS, exported, is_exported
+from leukfeat.backbones.engines.exported import exported, is_exported
+from leukfeat.backbones.engines.protocol import EXPORTERS
 from leukfeat.backbones.inputs import Inputs
 from leukfeat.backbones.network import Network
 from leukfeat.errors import EngineError
@@ -39,16 +42,51 @@ def test_a_network_is_exported_once(network: Network, inputs: Inputs, tmp_path: 
     assert len(exports) == 1
 
 
-def test_other_weights_inputs_and_versions_are_other_files(
-    network: Network, inputs: Inputs, tmp_path: Path, exports: list[int], monkeypatch: pytest.MonkeyPatch
+def test_other_weights_and_inputs_are_other_files(
+    network: Network, inputs: Inputs, tmp_path: Path, exports: list[int]
 ) -> None:
     exported(network, inputs, tmp_path, "a")
     exported(network, inputs, tmp_path, "b")
     bright = Inputs.from_description({**inputs.describe(), "mean": [0.9, 0.9, 0.9]})
     exported(network, bright, tmp_path, "a")
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "99.0")
+    assert len(exports) == 3
+
+
+@pytest.mark.parametrize("library", ["leukfeat", "torch", "timm", *EXPORTERS])
+def test_another_version_of_what_writes_a_file_is_another_file(
+    network: Network,
+    inputs: Inputs,
+    tmp_path: Path,
+    exports: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    library: str,
+) -> None:
     exported(network, inputs, tmp_path, "a")
-    assert len(exports) == 4
+    real = importlib.metadata.version
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "99.0" if name == library else real(name))
+    exported(network, inputs, tmp_path, "a")
+    assert len(exports) == 2
+
+
+def test_a_checkout_that_is_not_installed_exports(
+    network: Network, inputs: Inputs, tmp_path: Path, exports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    exported(network, inputs, tmp_path, "a")
+    assert is_exported(inputs, tmp_path, "a")
+
+
+def test_the_age_of_a_file_tells_when_it_was_last_needed(
+    network: Network, inputs: Inputs, tmp_path: Path, exports: list[int]
+) -> None:
+    exported(network, inputs, tmp_path, "a")
+    (file,) = tmp_path.iterdir()
+    os.utime(file, (1e9, 1e9))
+    exported(network, inputs, tmp_path, "a")
+    assert file.stat().st_mtime > 1.1e9
 
 
 @pytest.mark.parametrize("content", [b"", b"network", b"network 7"])
