@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3256, help="of generated features")
     parser.add_argument("--columns", type=int, default=1280)
     parser.add_argument("--trials", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1, help=f"outer folds, 1 to {N_OUTER}")
-    parser.add_argument("--metric", default=None)
+    parser.add_argument("--rounds", type=int, default=1, choices=range(1, N_OUTER + 1), help="outer folds")
+    parser.add_argument("--metric", default=None, choices=SCORINGS)
     parser.add_argument("--n-jobs", type=int, default=-1, help="threads of ours")
     parser.add_argument("--their-jobs", type=int, default=None, help="n_jobs of their cross_val_score")
     parser.add_argument("--ours-only", action="store_true")
@@ -273,8 +273,9 @@ def without_intelex(options: argparse.Namespace, name: str, X: NDArray[Any], y: 
         file = Path(scratch) / "features.npz"
         np.savez(file, X=X, y=y)
         command = [sys.executable, __file__, "--features", str(file), "--heads", name, "--without-intelex", "--json"]
-        for option in ("trials", "rounds", "n_jobs"):
-            command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
+        for option in ("trials", "rounds", "n_jobs", "metric", "their_jobs"):
+            if getattr(options, option) is not None:
+                command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=dict(os.environ))
     return float(json.loads(done.stdout)[name]["ratio"])
 
@@ -288,7 +289,8 @@ def tell(name: str, found: dict[str, Any]) -> None:
         line += f", theirs {found['theirs']:7.1f} s, ratio {found['ratio']:.1f}{target}"
         line += f" (processor time {found['ratio_cpu']:.1f})"
         if "ratio_without_intelex" in found:
-            line += f", without intelex {found['ratio_without_intelex']:.1f}"
+            target = f" (target {TARGETS_WITHOUT_INTELEX[name]:g})" if name in TARGETS_WITHOUT_INTELEX else ""
+            line += f", without intelex {found['ratio_without_intelex']:.1f}{target}"
         line += f"; score {found['our_score']:.4f} against {found['their_score']:.4f}"
     print(line, flush=True)
 

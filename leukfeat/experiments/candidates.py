@@ -25,6 +25,7 @@ from leukfeat.experiments.kept import Kept
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
 from leukfeat.heads.catalog import find_head
+from leukfeat.heads.storage import Storage
 from leukfeat.heads.tuning import TunedHead
 
 
@@ -74,15 +75,15 @@ class HeadOnFeatures:
         Features from elsewhere, in place of a backbone.
     forwarding : Forwarding
         How missing features are computed.
-    storage : str or None
+    storage : str, Storage or None
         Optuna storage shared by all studies: a journal file or a database URL; None takes the head's own.
     studies : path or None
         Where there is no ``storage``: folder for the journal of each fold's study, so that the same command continues
         a stopped one.
     study_prefix : str
         Distinguishes this candidate's studies in a shared storage.
-    threads : int
-        Threads of a fit; results do not depend on them.
+    threads : int or None
+        Threads of a fit; None takes the head's own ``n_jobs``. Results do not depend on them.
     """
 
     backbone: BackboneSpec | Sequence[BackboneSpec]
@@ -90,10 +91,10 @@ class HeadOnFeatures:
     store: FeatureStore | None = None
     features: Features | None = None
     forwarding: Forwarding = field(default_factory=Forwarding)
-    storage: str | None = None
+    storage: str | Storage | None = field(default=None, repr=False)  # logs of schedulers show what they run
     studies: Path | None = None
     study_prefix: str = "leukfeat"
-    threads: int = 1
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if (self.features is None) == (not self.backbones) or (self.backbones and self.store is None):
@@ -128,7 +129,7 @@ class HeadOnFeatures:
             },
         }
 
-    def in_folder(self, folder: Path, prefix: str, storage: str | None) -> HeadOnFeatures:
+    def in_folder(self, folder: Path, prefix: str, storage: str | Storage | None) -> HeadOnFeatures:
         """The same candidate with a place for its studies."""
         return self._with(storage=storage, studies=folder / "studies", study_prefix=prefix)
 
@@ -184,7 +185,7 @@ class HeadOnFeatures:
             As :meth:`available`.
         """
         seal = hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=_plain).encode())
-        seal.update(find_head(self.head.head).implementation.encode())
+        seal.update(find_head(self.head.head).implementation(len(manifest.labelled)).encode())
         if self.features is None and self._encoders.learned:
             seal.update(self._encoders.identity().encode())
         else:
@@ -241,8 +242,10 @@ class HeadOnFeatures:
         storage = self.storage or self.head.storage
         if storage is None and self.studies is not None:
             self.studies.mkdir(parents=True, exist_ok=True)
-            storage = str(self.studies / f"{fold_name}.journal")
-        head.set_params(storage=storage, study_name=f"{self.study_prefix}-{fold_name}", n_jobs=self.threads)
+            storage = Storage(self.studies / f"{fold_name}.journal", alone=True)  # whoever runs holds the run folder
+        head.set_params(storage=storage, study_name=f"{self.study_prefix}-{fold_name}")
+        if self.threads is not None:
+            head.set_params(n_jobs=self.threads)
         return head
 
     def _facts(self, head: TunedHead, X: NDArray[np.float32]) -> dict[str, Any]:

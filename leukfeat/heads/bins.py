@@ -51,8 +51,7 @@ class Bins:
         with sparingly(X.fit.nbytes):  # finding quantiles takes several times the memory of the rows for a moment
             rows = kind.binned(X.fit, y.fit, device)
             stop = kind.binned(X.stop, y.stop, device, rows) if len(y.stop) else None
-        # about a quarter of 32-bit floats; rows that a device bins for itself are kept as they are
-        size = (X.fit.nbytes + X.stop.nbytes) // (4 if device == "cpu" else 1)
+        size = (X.fit.nbytes + X.stop.nbytes) // 4  # a byte for each number, which has four or eight
         return cls(kind, rows, stop, X.fit.shape[1], int(y.fit.max()) + 1, size)
 
     def fit(self, model: Booster, weight: Weights, stop_weight: Weights) -> None:

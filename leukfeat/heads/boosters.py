@@ -9,7 +9,6 @@ CPU everything runs in one thread, so that results do not depend on how many the
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,8 @@ from numpy.typing import NDArray
 
 from leukfeat.errors import HeadError
 from leukfeat.heads.bins import MOST_BINS, Booster, Weights
+from leukfeat.heads.blocks import quantized
 from leukfeat.heads.spec import DEFAULT_ROUNDS, LEAST_GAIN, Matrix
-
-_LARGE = 64 * 2**20  # bytes of rows from which on they are binned in blocks
-_BLOCK = 16 * 2**20  # bytes of a block
 
 
 class XGBoost(Booster):
@@ -69,14 +66,9 @@ class XGBoost(Booster):
 
     @staticmethod
     def binned(X: Matrix, y: NDArray[np.int64], device: str, reference: Any = None) -> Any:
-        """Rows in bins; a device bins them for itself when the first tree is added, and keeps the bins."""
-        import xgboost
+        """Rows in bins; a device takes these, for its own would depend on the weights of whichever trial came first."""
 
-        if device != "cpu":
-            return xgboost.DMatrix(X[:], y)
-        if X.nbytes < _LARGE:
-            return xgboost.QuantileDMatrix(X[:], y, max_bin=MOST_BINS, nthread=1, ref=reference)
-        return _binned_in_blocks(X, y, max_bin=MOST_BINS, nthread=1, ref=reference)
+        return quantized(X, y, max_bin=MOST_BINS, nthread=1, ref=reference)
 
     @staticmethod
     def weigh(rows: Any, weight: Weights) -> None:
@@ -119,41 +111,6 @@ def _require_device(booster: Any, device: str) -> None:
     used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
     if not used.startswith(device):
         raise HeadError(f"device is {device!r}, but XGBoost found none and trained on {used}; leave device='cpu'")
-
-
-def _binned_in_blocks(X: Matrix, y: NDArray[np.int64], **how: Any) -> Any:
-    """Rows in bins, some at a time, so that they need not all be copied; the bins are the same."""
-    import xgboost
-
-    blocks = _iterator()(X, y, max(1, _BLOCK * X.shape[0] // max(1, X.nbytes)))
-    try:
-        return xgboost.QuantileDMatrix(blocks, **how)
-    finally:
-        blocks.X = blocks.y = None  # the iterator and what XGBoost makes of it hold each other for a while
-
-
-@cache
-def _iterator() -> type:
-    """XGBoost's iterator over blocks of rows; a class of its own library, which is imported when it is needed."""
-    import xgboost
-
-    class Blocks(xgboost.DataIter):  # type: ignore[misc]  # xgboost is untyped
-        def __init__(self, X: Matrix, y: NDArray[np.int64], size: int) -> None:
-            self.X, self.y, self.size, self.done = X, y, size, 0
-            super().__init__(release_data=True)
-
-        def reset(self) -> None:
-            self.done = 0
-
-        def next(self, input_data: Any) -> bool:
-            if self.done >= len(self.y):
-                return False
-            part = slice(self.done, self.done + self.size)
-            input_data(data=self.X[part], label=self.y[part])
-            self.done += self.size
-            return True
-
-    return Blocks
 
 
 class LightGBM(Booster):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leukfeat.heads.spec import BALANCE, REDUCTION, Frame, HeadSpec, Learned, Number, Parts, Shared, classifier_params
+from leukfeat.heads.space import BALANCE, REDUCTION, Number
+from leukfeat.heads.spec import Frame, HeadSpec, Learned, Parts, Shared, classifier_params
 
 _LEARNING_RATE = Number("learning_rate", 0.05, 0.4, default=0.2, log=True)
-_SUBSAMPLE = Number("subsample", 0.5, 1.0, default=0.8)
-_COLSAMPLE = Number("colsample_bytree", 0.05, 0.5, default=0.1, log=True)
-_LAMBDA = Number("reg_lambda", 0.1, 30.0, default=1.0, log=True)
+_SUBSAMPLE = Number("subsample", 0.5, 1.0, default=0.8, most=1.0)
+_COLSAMPLE = Number("colsample_bytree", 0.05, 0.5, default=0.1, log=True, most=1.0)
+_LAMBDA = Number("reg_lambda", 0.1, 30.0, default=1.0, log=True, least=0.0)
 
 
 def _build_xgboost(params: Mapping[str, Any], frame: Frame) -> Any:
@@ -44,8 +45,8 @@ XGBOOST = HeadSpec(
     summary="gradient-boosted trees, grown level by level",
     space=(
         _LEARNING_RATE,
-        Number("max_depth", 2, 8, default=4, whole=True),
-        Number("min_child_weight", 0.3, 10.0, default=1.0, log=True),
+        Number("max_depth", 2, 8, default=4, whole=True, least=0),
+        Number("min_child_weight", 0.3, 10.0, default=1.0, log=True, least=0.0),
         _SUBSAMPLE,
         _COLSAMPLE,
         _LAMBDA,
@@ -65,8 +66,8 @@ LIGHTGBM = HeadSpec(
     summary="gradient-boosted trees, grown leaf by leaf",
     space=(
         _LEARNING_RATE,
-        Number("num_leaves", 4, 48, default=15, log=True, whole=True),
-        Number("min_child_samples", 2, 40, default=10, log=True, whole=True),
+        Number("num_leaves", 4, 48, default=15, log=True, whole=True, least=2),
+        Number("min_child_samples", 2, 40, default=10, log=True, whole=True, least=0),
         _SUBSAMPLE,
         _COLSAMPLE,
         _LAMBDA,

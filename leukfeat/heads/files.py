@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
+import struct
 import tempfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from leukfeat.errors import RunError
+from leukfeat.heads.booster_files import check_xgboost, checked_lightgbm
 from leukfeat.heads.boosters import LightGBM, XGBoost
+from leukfeat.heads.catalog import find_head
+from leukfeat.heads.nodes import check_estimator
 from leukfeat.heads.tuning import TunedHead
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import write_text
 
 _FORMAT = 1
 _FACTS = "head.json"
 _PARTS = "parts.skops"
+_MOST_FEATURES = 10_000_000
+_LARGEST_PARTS = 64 * 2**30  # bytes; neighbours keep all rows they were fitted on
 _FITTED = (
     "n_features_in_",
     "best_params_",
@@ -32,7 +41,41 @@ _FITTED = (
     "n_inner_folds_",
     "implementation_",
 )
-# What skops does not trust by itself, and may be part of a head. Nothing else is ever loaded.
+# What readers of JSON, zip files and arrays, and estimators put together wrongly, raise.
+_DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+# What a head is made of, by the loader of skops that makes it. Nothing else is ever loaded: skops by itself would trust
+# every estimator of scikit-learn, and functions of NumPy.
+_KINDS: Mapping[str, re.Pattern[str]] = {
+    "DictNode": re.compile(r"builtins\.dict"),
+    "JsonNode": re.compile(r"builtins\.(str|int|float|bool|NoneType)"),
+    "ListNode": re.compile(r"builtins\.list"),
+    "NdArrayNode": re.compile(r"numpy\.(ndarray|bool_?|u?int\d+|float\d+|str_)"),
+    "ObjectNode": re.compile(
+        r"leukfeat\.heads\.(boosters\.(LightGBM|XGBoost)|machines\.GaussianMachine|pipeline\.HeadPipeline"
+        r"|reduction\.(ImportantFeatures|PrincipalComponents)|scaling\.Scaler|trees\.Forest)"
+        r"|sklearn\.(calibration\.(CalibratedClassifierCV|_CalibratedClassifier|_SigmoidCalibration)"
+        r"|decomposition\._pca\.PCA|linear_model\._logistic\.LogisticRegression"
+        r"|neighbors\._classification\.KNeighborsClassifier|tree\._classes\.DecisionTreeClassifier)"
+    ),
+    "TreeNode": re.compile(r"sklearn\.tree\._tree\.Tree"),
+    "TupleNode": re.compile(r"builtins\.tuple"),
+    "TypeNode": re.compile(r"builtins\.str|numpy\.(bool_?|u?int\d+|float\d+|str_)"),
+}
+# Those of them that skops does not trust by itself.
 _TRUSTED = frozenset(
     {
         "leukfeat.heads.boosters.LightGBM",
@@ -98,15 +141,35 @@ def load_head(folder: Path | str) -> TunedHead:
     """
     folder = Path(folder)
     facts = _read_facts(folder)
-    parts = _read_parts(folder, facts["files"])
-    _put_booster(folder, facts, parts)
-    settings = facts["settings"]
-    head = TunedHead(settings.pop("head"), **settings)
-    for name in _FITTED:
-        setattr(head, name, facts["fitted"][name])
-    head.classes_ = np.array(facts["classes"]["values"], dtype=facts["classes"]["dtype"])
-    head.estimator_ = parts
+    try:
+        _check_files(folder, facts["files"])
+        parts = _read_parts(folder)
+        _put_booster(folder, facts, parts)
+        settings = facts["settings"]
+        head = TunedHead(find_head(settings.pop("head")).name, **{**settings, "storage": None})
+        for name in _FITTED:
+            setattr(head, name, facts["fitted"][name])
+        head.classes_ = np.array(facts["classes"]["values"], dtype=facts["classes"]["dtype"])
+        if head.classes_.dtype.kind not in "Uiub" or head.classes_.ndim != 1:
+            raise ValueError(f"classes of type {head.classes_.dtype}")
+        head.estimator_ = parts
+        _try_out(head)
+    except RunError:
+        raise
+    except _DAMAGED as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RunError(f"{folder}: cannot be read ({type(error).__name__}: {reason}); save the head again") from error
     return head
+
+
+def _try_out(head: TunedHead) -> None:
+    """Predict one row, so that a head that cannot predict is found before anybody waits for images."""
+    n_features, n_classes = head.n_features_in_, len(head.classes_)
+    if not isinstance(n_features, int) or not 0 < n_features < _MOST_FEATURES:
+        raise ValueError(f"{n_features!r} features")
+    proba = head.predict_proba(np.zeros((1, n_features), dtype=np.float32))
+    if proba.shape != (1, n_classes) or not np.isfinite(proba).all():
+        raise ValueError("it does not give one probability a class")
 
 
 def _facts(head: TunedHead) -> dict[str, Any]:
@@ -161,32 +224,46 @@ def _write_parts(head: TunedHead, folder: Path) -> list[str]:
     return names
 
 
-def _read_parts(folder: Path, files: Mapping[str, str]) -> Any:
-    """The scikit-learn parts, after every file's checksum was found right."""
+def _check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """See that every file is there, and has the checksum it should have."""
     for name, checksum in files.items():
         if name != Path(name).name or not (folder / name).is_file():
             raise RunError(f"{folder}: {name} is missing; save the head again")
         if _checksum(folder / name) != checksum:
             raise RunError(f"{folder}: {name} is damaged (checksum differs); save the head again")
+
+
+def _read_parts(folder: Path) -> Any:
+    """The scikit-learn parts: of known types, and pointing nowhere."""
+    with ZipFile(folder / _PARTS) as archive:
+        schema = parse_json(archive.read("schema.json"))
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > _LARGEST_PARTS:
+        raise RunError(f"{folder}: {_PARTS} unpacks to {unpacked:,} bytes, which no head needs; it is not loaded")
+    foreign = next(_foreign_types(schema), None)
+    if foreign is not None:
+        raise RunError(f"{folder}: {_PARTS} holds {foreign[:100]}, which no head is made of; it is not loaded")
     from skops import io as skops_io
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        foreign = sorted(set(skops_io.get_untrusted_types(file=folder / _PARTS)) - _TRUSTED)
-        parts = None if foreign else skops_io.load(folder / _PARTS, trusted=sorted(_TRUSTED))
-    except (
-        BadZipFile,
-        UntrustedTypesFoundException,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        OSError,
-    ) as error:
-        raise RunError(f"{folder}: {_PARTS} cannot be read ({type(error).__name__}); save the head again") from error
-    if foreign:
-        raise RunError(f"{folder}: {_PARTS} holds {foreign[0]}, which no head is made of; it is not loaded")
+        parts = skops_io.load(folder / _PARTS, trusted=sorted(_TRUSTED))
+    except UntrustedTypesFoundException as error:
+        raise RunError(f"{folder}: {_PARTS} holds what no head is made of; it is not loaded") from error
+    check_estimator(parts)
     return parts
+
+
+def _foreign_types(schema: Any) -> Iterator[str]:
+    """Types named anywhere in the schema of skops that are none of a head's."""
+    waiting = [schema]
+    while waiting:
+        one = waiting.pop()
+        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        if isinstance(one, dict) and {"__loader__", "__class__", "__module__"} & set(one):
+            loader, name = str(one.get("__loader__")), f"{one.get('__module__')}.{one.get('__class__')}"
+            if loader not in _KINDS or not _KINDS[loader].fullmatch(name):
+                yield name
 
 
 def _put_booster(folder: Path, facts: Mapping[str, Any], parts: Any) -> None:
@@ -199,17 +276,20 @@ def _put_booster(folder: Path, facts: Mapping[str, Any], parts: Any) -> None:
     if place is None or "booster" not in facts:
         return
     name, _, load = _BOOSTERS[type(place)]
-    place.booster_ = load(folder / name)
+    n_features, n_classes = int(facts["booster"]["n_features"]), int(facts["booster"]["n_classes"])
+    if n_classes != len(facts["classes"]["values"]):
+        raise RunError(f"{folder}: its files do not belong together; save the head again")
+    place.booster_ = load(folder / name, n_features, n_classes)
     place.rounds_ = int(facts["booster"]["rounds"])
-    place.n_features_in_ = int(facts["booster"]["n_features"])
-    place.classes_ = np.arange(int(facts["booster"]["n_classes"]))
+    place.n_features_in_ = n_features
+    place.classes_ = np.arange(n_classes)
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
     """``head.json``, when it is whole and of this format."""
     file = folder / _FACTS
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = parse_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{folder}: holds no saved head ({_FACTS} is missing)") from None
     except (OSError, ValueError) as error:
@@ -236,23 +316,29 @@ def _save_xgboost(model: XGBoost, file: Path) -> None:
     model.booster_.save_model(file)
 
 
-def _load_xgboost(file: Path) -> Any:
+def _load_xgboost(file: Path, n_features: int, n_classes: int) -> Any:
+    content = file.read_bytes()
+    check_xgboost(content, n_features, n_classes)
     import xgboost
 
-    return xgboost.Booster(model_file=str(file))
+    return xgboost.Booster(model_file=bytearray(content))
 
 
 def _save_lightgbm(model: LightGBM, file: Path) -> None:
     model.booster_.save_model(file)
 
 
-def _load_lightgbm(file: Path) -> Any:
+def _load_lightgbm(file: Path, n_features: int, n_classes: int) -> Any:
+    text = checked_lightgbm(file, n_features, n_classes)
     import lightgbm
 
-    return lightgbm.Booster(model_file=str(file))
+    try:
+        return lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise ValueError(str(error)) from error
 
 
-_BOOSTERS: dict[type, tuple[str, Callable[[Any, Path], None], Callable[[Path], Any]]] = {
+_BOOSTERS: dict[type, tuple[str, Callable[[Any, Path], None], Callable[[Path, int, int], Any]]] = {
     XGBoost: ("booster.ubj", _save_xgboost, _load_xgboost),
     LightGBM: ("booster.txt", _save_lightgbm, _load_lightgbm),
 }

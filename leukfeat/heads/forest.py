@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from leukfeat.heads.spec import BALANCE, REDUCTION, Choice, Frame, HeadSpec, Number, classifier_params
+from leukfeat.heads.space import BALANCE, REDUCTION, Choice, Number
+from leukfeat.heads.spec import Frame, HeadSpec, classifier_params
 
 
 def _build_forest(params: Mapping[str, Any], frame: Frame) -> Any:
@@ -19,7 +20,7 @@ def _build_forest(params: Mapping[str, Any], frame: Frame) -> Any:
     return Forest(**given, max_features=max_features, random_state=frame.seed, fit_jobs=frame.n_jobs)
 
 
-def _fitted_by() -> str:
+def _fitted_by(n_rows: int) -> str:
     from leukfeat.heads import intelex
 
     return intelex.named()
@@ -56,7 +57,7 @@ TREE = HeadSpec(
         Choice("criterion", ("gini", "entropy"), default="gini"),
         Number("max_depth", 2, 16, default=8, whole=True),
         Number("min_samples_leaf", 1, 50, default=5, log=True, whole=True),
-        Number("ccp_alpha", 1e-5, 3e-2, default=1e-3, log=True),
+        Number("ccp_alpha", 1e-5, 3e-2, default=1e-3, log=True, least=0.0),
         REDUCTION,
         BALANCE,
     ),

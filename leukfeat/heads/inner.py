@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from leukfeat.heads.calibration import Sigmoid
 from leukfeat.heads.pipeline import classifier, scores
 from leukfeat.heads.scoring import Metric
-from leukfeat.heads.spec import MOST_ROUNDS, PATIENCE, Frame, HeadSpec, Parts
+from leukfeat.heads.spec import MOST_ROUNDS, PATIENCE, Frame, HeadSpec
 from leukfeat.heads.table import InnerFold, Rows, Table, grouped_pairs
 from leukfeat.heads.threads import in_order
 from leukfeat.heads.transforms import Transforms
@@ -194,14 +194,11 @@ class InnerFits:
 
     def _probabilities(self, number: int, fold: InnerFold, params: Mapping[str, Any], found: Scores) -> Scores:
         """Probabilities for decision scores of validation rows: a sigmoid learned on folds inside the fitting rows."""
-        y, groups = self.table.y[fold.fit], self.table.groups[fold.fit]
+        y = self.table.y[fold.fit]
         shared, weight = self.rows.shared(number, params), self._weights(fold.fit, params)
         X = self.table.X[:0] if shared is not None else self.rows.of(number, params).take(fold.fit)
         inside = np.empty((len(y), found.shape[1]))
-        pairs = grouped_pairs(
-            Table(self.table.X[fold.fit], y, groups, self.table.classes), _CALIBRATION_FOLDS, self.seed
-        )
-        for learn, held in pairs:
+        for learn, held in grouped_pairs(self.table, _CALIBRATION_FOLDS, self.seed, fold.fit):
             model = classifier(self.spec, params, replace(self._frame_of(fold), n_rows=len(learn)))
             some = None if weight is None else weight[learn]
             if shared is not None:
@@ -218,10 +215,6 @@ class InnerFits:
 
     def _weights(self, rows: Rows, params: Mapping[str, Any]) -> NDArray[np.float64] | None:
         return balanced_weights(params.get("balance", "none"), self.table.y[rows], self.table.groups[rows])
-
-    def transformed(self, number: int, params: Mapping[str, Any]) -> Parts:
-        """Scaled and reduced rows of an inner fold: to fit on, to stop on, to judge on."""
-        return self.rows.parts(number, params)
 
 
 def _given(weight: NDArray[np.float64] | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ so that a head predicts, explains itself and is saved the same with and without 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -18,7 +19,8 @@ DISTRIBUTION = "scikit-learn-intelex"
 
 Weights = NDArray[np.float64] | None
 
-_BINS = 64  # of a feature's histogram, as the boosters have
+_ALONE = threading.Lock()
+_BINS = 64  # of a feature's histogram; it scores as scikit-learn's exact splits do
 
 
 def available() -> bool:
@@ -38,15 +40,16 @@ def named() -> str:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """So many threads inside a fit; the number is global, so it is put back."""
+    """So many threads inside a fit; the number is the process's, so it is put back before anybody else sets it."""
     import daal4py
 
-    before = daal4py.num_threads()
-    daal4py.daalinit(n)
-    try:
-        yield
-    finally:
-        daal4py.daalinit(before)
+    with _ALONE:  # which costs nothing: Python's lock is held inside a fit
+        before = daal4py.num_threads()
+        daal4py.daalinit(n)
+        try:
+            yield
+        finally:
+            daal4py.daalinit(before)
 
 
 def fitted_forest(

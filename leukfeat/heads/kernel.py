@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leukfeat.heads.spec import BALANCE, REDUCTION, SCALING, Choice, Frame, HeadSpec, Learned, Number, Parts, Shared
+from leukfeat.heads.space import BALANCE, REDUCTION, SCALING, Choice, Number
+from leukfeat.heads.spec import Frame, HeadSpec, Learned, Parts, Shared
 
 # Distances in the network's own metric: standardising would give its faintest features as much to say as the others.
 _SCALING = Choice("scaling", SCALING.values, default="overall")
@@ -18,10 +19,16 @@ def _build_svm(params: Mapping[str, Any], frame: Frame) -> Any:
     return GaussianMachine(C=params["C"], gamma=params["gamma_times_d"] / frame.n_features)
 
 
-def _share_distances(X: Learned, y: Parts, frame: Frame) -> Shared | None:
-    from leukfeat.heads.machines import distances
+def _fitted_by(n_rows: int) -> str:
+    from leukfeat.heads import intelex, machines
 
-    return distances(X.fit[:], X.validation[:], y.fit)
+    return "" if machines.affordable(n_rows) else intelex.named()
+
+
+def _share_distances(X: Learned, y: Parts, frame: Frame) -> Shared | None:
+    from leukfeat.heads.machines import affordable, distances
+
+    return distances(X.fit[:], X.validation[:], y.fit) if affordable(len(y.fit)) else None
 
 
 def _build_knn(params: Mapping[str, Any], frame: Frame) -> Any:
@@ -44,6 +51,7 @@ SVM = HeadSpec(
     build=_build_svm,
     library="scikit-learn",
     runs="CalibratedClassifierCV(SVC(kernel=rbf), method=sigmoid)",
+    faster=_fitted_by,
     share=_share_distances,
     calibrated=True,
 )

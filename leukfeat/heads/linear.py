@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leukfeat.heads.spec import BALANCE, REDUCTION, SCALING, Frame, HeadSpec, Number
+from leukfeat.heads.space import BALANCE, REDUCTION, SCALING, Number
+from leukfeat.heads.spec import Frame, HeadSpec
 
 
 def _build_logistic(params: Mapping[str, Any], frame: Frame) -> Any:

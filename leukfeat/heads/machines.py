@@ -57,10 +57,13 @@ class Distances:
         return np.column_stack([-raw, raw]) if raw.ndim == 1 else raw
 
 
-def distances(X: NDArray[Any], X_validation: NDArray[Any], y: NDArray[np.int64]) -> Distances | None:
-    """Distances to share, or None where they would take too much memory."""
-    if 4 * len(X) ** 2 > LARGEST:
-        return None
+def affordable(n_rows: int) -> bool:
+    """Whether the distances among so many rows may be kept in memory."""
+    return 4 * n_rows**2 <= LARGEST
+
+
+def distances(X: NDArray[Any], X_validation: NDArray[Any], y: NDArray[np.int64]) -> Distances:
+    """Distances to share, of rows that are not too many (:func:`affordable`)."""
     X, X_validation = X.astype(np.float32, copy=False), X_validation.astype(np.float32, copy=False)
     return Distances(squared_distances(X, X), squared_distances(X_validation, X), y)
 
@@ -97,9 +100,8 @@ class GaussianMachine(SVC):  # type: ignore[misc]  # scikit-learn is untyped
     def fit(self, X: Any, y: Any, sample_weight: NDArray[np.float64] | None = None) -> Self:
         """Find the support vectors; many rows go row by row, through scikit-learn-intelex where it is installed."""
         X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
-        shared = distances(X, X[:0], y)
-        if shared is not None:
-            return self.fit_distances(shared.within, y, sample_weight, X)
+        if affordable(len(X)):
+            return self.fit_distances(distances(X, X[:0], y).within, y, sample_weight, X)
         if not intelex.available():
             super().fit(X, y, sample_weight)
             return self

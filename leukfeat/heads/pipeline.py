@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline
 
 from leukfeat.heads.reduction import reducer
 from leukfeat.heads.scaling import Scaler
-from leukfeat.heads.spec import Frame, HeadSpec, reduction_size
+from leukfeat.heads.space import reduction_size
+from leukfeat.heads.spec import Frame, HeadSpec
 
 
 class HeadPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn is untyped

@@ -77,7 +77,8 @@ class PrincipalComponents(TransformerMixin, BaseEstimator):  # type: ignore[misc
     mean_ : ndarray of shape (d,)
         Mean of each feature.
     components_ : ndarray of shape (n_components, d)
-        Directions of length 1, largest variance first, the largest entry of each positive.
+        Directions of length 1, largest variance first, the largest entry of each positive. Rows fewer than features
+        may vary in fewer directions than are asked for, as rows that are repeated do: those that are lacking are zero.
     """
 
     def __init__(self, n_components: int = 64) -> None:
@@ -92,10 +93,9 @@ class PrincipalComponents(TransformerMixin, BaseEstimator):  # type: ignore[misc
         products = centred.T @ centred if d <= n else centred @ centred.T
         last = len(products) - 1
         found = scipy.linalg.eigh(products, subset_by_index=[last - self.n_components + 1, last], check_finite=False)[1]
-        directions = found.T[::-1] if d <= n else found.T[::-1] @ centred
-        directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), np.finfo(X.dtype).tiny)
+        directions = found.T[::-1] if d <= n else _across(found.T[::-1], centred)
         largest = np.abs(directions).argmax(axis=1)
-        directions *= np.sign(directions[np.arange(len(directions)), largest])[:, None]
+        directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
         self.components_ = np.ascontiguousarray(directions)
         return self
 
@@ -106,13 +106,25 @@ class PrincipalComponents(TransformerMixin, BaseEstimator):  # type: ignore[misc
         return np.asarray((X - self.mean_) @ self.components_.T, dtype=X.dtype)
 
 
+def _across(along: NDArray[Any], centred: NDArray[Any]) -> NDArray[Any]:
+    """Directions among features of those among rows, of shapes (k, d) and (k, n); none where there is no variance.
+
+    A direction without variance comes out as rounding, most of it along the leading ones: brought to length 1 it would
+    be one of them once more.
+    """
+    directions = along @ centred
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    least = lengths.max() * max(centred.shape) * np.finfo(centred.dtype).eps  # as numpy.linalg.matrix_rank has it
+    return np.divide(directions, lengths, out=np.zeros_like(directions), where=lengths > least)
+
+
 def reducer(reduction: str, seed: int) -> Any:
     """The unfitted transformer of a reduction, e.g. ``"pca-64"``; ``"passthrough"`` for ``"none"``.
 
     Parameters
     ----------
     reduction : str
-        One of :data:`leukfeat.heads.spec.REDUCTION`.
+        One of :data:`leukfeat.heads.space.REDUCTION`.
     seed : int
         Seeds the forest; principal components need no chance.
     """

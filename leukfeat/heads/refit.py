@@ -13,7 +13,7 @@ from leukfeat.errors import HeadError
 from leukfeat.heads.calibration import Sigmoid
 from leukfeat.heads.inner import InnerFits
 from leukfeat.heads.pipeline import HeadPipeline, assemble
-from leukfeat.heads.table import Rows, Splits, grouped_pairs, inner_folds
+from leukfeat.heads.table import InnerFold, Rows, Splits, Table, grouped_pairs, inner_folds
 from leukfeat.heads.weights import balanced_weights
 
 InnerPredictions = tuple[Rows, NDArray[np.float64]]
@@ -21,8 +21,22 @@ InnerPredictions = tuple[Rows, NDArray[np.float64]]
 _CALIBRATION_FOLDS = 4  # where the given inner folds do not cover all rows once
 
 
+def calibration_folds(table: Table, pairs: Splits, seed: int) -> tuple[InnerFold, ...]:
+    """Folds whose held-out scores a sigmoid is learned on, where the inner folds do not cover all rows once; else none.
+
+    Raises
+    ------
+    HeadError
+        A class has rows of fewer than two groups.
+    """
+    tiles = np.bincount(np.concatenate([validation for _, validation in pairs]), minlength=len(table.y))
+    if (tiles == 1).all():
+        return ()
+    return inner_folds(table, grouped_pairs(table, _CALIBRATION_FOLDS, seed), stops_early=False, seed=0)
+
+
 def refit(
-    inner: InnerFits, params: Mapping[str, Any], pairs: Splits, fold_seed: int, *, out_of_fold: bool
+    inner: InnerFits, params: Mapping[str, Any], calibration: tuple[InnerFold, ...], *, out_of_fold: bool
 ) -> tuple[Any, InnerPredictions]:
     """Fit the Pipeline to keep, and predict every row by a model that has not seen it.
 
@@ -32,10 +46,8 @@ def refit(
         Inner folds, and what tuning has learned from them.
     params : mapping
         The best parameters; of a booster with ``n_estimators``.
-    pairs : list of (training rows, validation rows)
-        Where the inner folds came from.
-    fold_seed : int
-        Seeds folds for calibration, where others are needed.
+    calibration : tuple of InnerFold
+        Of :func:`calibration_folds`.
     out_of_fold : bool
         Whether inner predictions are made.
 
@@ -51,7 +63,7 @@ def refit(
     fit = partial(_pipeline, inner, params)
     fitting = None if inner.pool is None else inner.pool.submit(fit)  # beside the fits on inner folds
     predictions = _inner_predictions(inner, params, out_of_fold=out_of_fold)
-    sigmoid = _sigmoid(inner, params, pairs, fold_seed) if inner.spec.calibrated else None
+    sigmoid = _sigmoid(inner, params, calibration) if inner.spec.calibrated else None
     pipeline = fit() if fitting is None else fitting.result()
     return (pipeline if sigmoid is None else sigmoid.around(pipeline)), predictions
 
@@ -72,14 +84,11 @@ def _inner_predictions(inner: InnerFits, params: Mapping[str, Any], *, out_of_fo
     return np.empty(0, dtype=np.int64), np.empty((0, len(inner.table.classes)))
 
 
-def _sigmoid(inner: InnerFits, params: Mapping[str, Any], pairs: Splits, fold_seed: int) -> Sigmoid:
-    """A sigmoid learned on scores of held-out rows: of the inner folds, where they cover all rows once."""
+def _sigmoid(inner: InnerFits, params: Mapping[str, Any], calibration: tuple[InnerFold, ...]) -> Sigmoid:
+    """A sigmoid learned on scores of held-out rows: of the inner folds, where there are no others for it."""
     table = inner.table
-    tiles = np.bincount(np.concatenate([validation for _, validation in pairs]), minlength=len(table.y))
-    if not (tiles == 1).all():
-        inner = inner.on(
-            inner_folds(table, grouped_pairs(table, _CALIBRATION_FOLDS, fold_seed), stops_early=False, seed=0)
-        )
+    if calibration:
+        inner = inner.on(calibration)
     rows = np.concatenate([fold.validation for fold in inner.folds])
     found = np.concatenate(inner.held_out(params))
     weights = balanced_weights(params.get("balance", "none"), table.y, table.groups)

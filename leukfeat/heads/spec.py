@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, NamedTuple, Protocol
@@ -10,93 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from leukfeat.errors import HeadError, UnknownNameError, UsageError
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number to search between two bounds.
-
-    Parameters
-    ----------
-    name : str
-        Name of the parameter.
-    low, high : float
-        Bounds, both included.
-    default : float
-        The value of the first trial.
-    log : bool
-        Whether to search on a logarithmic scale.
-    whole : bool
-        Whether only whole numbers are allowed.
-    """
-
-    name: str
-    low: float
-    high: float
-    default: float
-    log: bool = False
-    whole: bool = False
-
-    def suggest(self, trial: Any) -> float | int:
-        """Ask an Optuna trial for a value."""
-        if self.whole:
-            return int(trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log))
-        return float(trial.suggest_float(self.name, self.low, self.high, log=self.log))
-
-    def check(self, value: object) -> None:
-        """Refuse a value that is no number; a number outside the bounds of the search may well be meant."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or (self.whole and int(value) != value):
-            kind = "a whole number" if self.whole else "a number"
-            raise UsageError(f"head parameter {self.name} is {value!r}; give {kind}, e.g. {self.default:g}")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few values.
-
-    Parameters
-    ----------
-    name : str
-        Name of the parameter.
-    values : tuple of str
-        The values there are.
-    default : str
-        The value of the first trial.
-    """
-
-    name: str
-    values: tuple[str, ...]
-    default: str
-
-    def among(self, values: Sequence[str]) -> Choice:
-        """The same choice among fewer values."""
-        return Choice(self.name, tuple(values), self.default if self.default in values else values[0])
-
-    def suggest(self, trial: Any) -> str:
-        """Ask an Optuna trial for a value."""
-        return str(trial.suggest_categorical(self.name, self.values))
-
-    def check(self, value: object) -> None:
-        """Refuse a value that is not among the choices."""
-        if value not in self.values:
-            raise UnknownNameError(f"value of head parameter {self.name}", str(value), self.values)
-
-
-Dimension = Number | Choice
-
-SCALING = Choice("scaling", ("standard", "overall", "unit"), default="standard")
-"""How features are scaled; see :class:`leukfeat.heads.scaling.Scaler`."""
-
-REDUCTION = Choice(
-    "reduction",
-    ("none", "pca-64", "pca-128", "pca-256", "forest-64", "forest-128", "forest-256", "forest-512"),
-    default="none",
-)
-"""Leading principal components, or the features a forest finds most important, or all features."""
-
-BALANCE = Choice("balance", ("none", "class", "subject"), default="none")
-"""Row weights; see :func:`leukfeat.heads.weights.balanced_weights`."""
+from leukfeat.errors import UnknownNameError
+from leukfeat.heads.space import BALANCE, REDUCTION, SCALING, Choice, Dimension, Number, fitting, is_listed
 
 
 @dataclass(frozen=True)
@@ -196,8 +111,8 @@ class HeadSpec:
         Makes the unfitted classifier. It runs in one thread.
     library, runs : str
         The distribution that is used, and what of it runs; ``{device}`` stands for where.
-    faster : callable() -> str or None
-        Another library that fits in place of it, where it is installed: its name and version, or "".
+    faster : callable(n_rows) -> str or None
+        Another library that fits so many rows in place of it, where it is installed: its name and version, or "".
     share : callable(X, y, frame) -> Shared or None, or None
         Makes what fits on the same rows share, from features and classes of an inner fold.
     devices : tuple of str
@@ -217,22 +132,17 @@ class HeadSpec:
     build: Callable[[Mapping[str, Any], Frame], Any]
     library: str
     runs: str
-    faster: Callable[[], str] | None = None
+    faster: Callable[[int], str] | None = None
     share: Callable[[Learned, Parts, Frame], Shared | None] | None = None
     devices: tuple[str, ...] = ("cpu",)
     threads_inside: bool = False
     stops_early: bool = False
     calibrated: bool = False
 
-    @property
-    def implementation(self) -> str:
-        """Which library and class runs on the CPU, with its version."""
-        return self.implementation_on("cpu")
-
-    def implementation_on(self, device: str) -> str:
-        """Which library and class runs, with its version, and what fits in its place."""
+    def implementation(self, n_rows: int, device: str = "cpu") -> str:
+        """Which library and class runs, with its version, and what fits so many rows in its place."""
         stock = f"{self.library} {version(self.library)} {self.runs.format(device=device)}"
-        faster = self.faster() if self.faster else ""
+        faster = self.faster(n_rows) if self.faster else ""
         return f"{stock}, fitted by {faster}" if faster else stock
 
     @property
@@ -266,7 +176,7 @@ class HeadSpec:
                 kept.append(dimension.among(given[dimension.name]))
             elif dimension.name not in given:
                 kept.append(dimension)
-        return tuple(_fitting(dimension, largest_reduction, n_features) for dimension in kept)
+        return tuple(fitting(dimension, largest_reduction, n_features) for dimension in kept)
 
     def check_params(self, params: Mapping[str, Any]) -> None:
         """Refuse given parameters that this head does not have.
@@ -276,7 +186,7 @@ class HeadSpec:
         UnknownNameError
             No such parameter, or no such choice.
         UsageError
-            A value of the wrong type.
+            A value that the parameter cannot have.
         """
         known = {dimension.name: dimension for dimension in self.space}
         if self.stops_early:
@@ -286,24 +196,6 @@ class HeadSpec:
                 raise UnknownNameError(f"parameter of head {self.name}", str(name), known)
             for each in value if is_listed(value) and isinstance(known[name], Choice) else (value,):
                 known[name].check(each)
-
-
-def is_listed(value: object) -> bool:
-    """Whether a given parameter is a list of values to choose among, rather than a value."""
-    return isinstance(value, list | tuple) and bool(value)
-
-
-def _fitting(dimension: Dimension, largest_reduction: int, n_features: int) -> Dimension:
-    """A dimension without the reductions that are too large."""
-    if dimension.name != REDUCTION.name or not isinstance(dimension, Choice):
-        return dimension
-    values = tuple(v for v in dimension.values if fits(v, largest_reduction, n_features))
-    if not values:
-        raise HeadError(
-            f"reduction: none of {', '.join(dimension.values)} fits {n_features} features and inner folds of"
-            f" {largest_reduction} rows; give smaller ones"
-        )
-    return dimension.among(values)
 
 
 DEFAULT_ROUNDS = 150  # of a booster, where no rows can be held out to find a better number
@@ -322,23 +214,3 @@ def classifier_params(params: Mapping[str, Any]) -> dict[str, Any]:
     """
     ours = {SCALING.name, REDUCTION.name, BALANCE.name}
     return {name: value for name, value in params.items() if name not in ours}
-
-
-def reduction_size(reduction: str) -> int | None:
-    """The number of features a reduction leaves, or None where it leaves all.
-
-    Examples
-    --------
-    >>> reduction_size("pca-64"), reduction_size("none")
-    (64, None)
-    """
-    kind, _, size = reduction.partition("-")
-    return None if kind == "none" else int(size)
-
-
-def fits(reduction: str, largest: int, n_features: int) -> bool:
-    """Whether a reduction can be learned: fewer columns than there are, principal components fewer than ``largest``."""
-    size = reduction_size(reduction)
-    if size is None:
-        return True
-    return size < n_features and (size < largest or not reduction.startswith("pca"))

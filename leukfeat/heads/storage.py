@@ -4,43 +4,68 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leukfeat.errors import HeadError
-
-LOCK_SECONDS = 10  # a lock file that nobody renews for so long was left by a kill
-
-_FIRST_RECORD = 200  # bytes; the first line of a journal names its operation within them
+from leukfeat.errors import HeadError, UsageError
+from leukfeat.heads.database import database, without_password
+from leukfeat.heads.journal import Journal
 
 
-def without_password(text: str) -> str:
-    """A text with the passwords of its URLs replaced.
+@dataclass(frozen=True, repr=False)
+class Storage:
+    """Where studies live, and what is known about it.
 
-    Examples
-    --------
-    >>> without_password("postgresql://ann:secret@host/studies")
-    'postgresql://ann:***@host/studies'
+    Parameters
+    ----------
+    where : str or path
+        A journal file, or a database URL (anything with ``://``).
+    alone : bool
+        Whether nobody else can be using it: trials that are running were left by a kill.
+    answered : bool
+        Whether it could be opened before: a database that cannot be opened now is waited for.
     """
-    hidden = re.sub(r"(://[^:/@\s]*):[^\s]*@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&](?:password|sslpassword|passwd)=)[^&\s]*", r"\1***", hidden)
+
+    where: str | os.PathLike[str]
+    alone: bool = False
+    answered: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.where, str | os.PathLike):
+            raise UsageError(f"storage is {self.where!r}; give the name of a file, or a database URL")
+
+    @classmethod
+    def at(cls, where: str | os.PathLike[str] | Storage) -> Storage:
+        """What is known of a place of which nothing was said."""
+        return where if isinstance(where, Storage) else cls(where)
+
+    @property
+    def is_database(self) -> bool:
+        """Whether it is a database."""
+        return "://" in str(self.where)
+
+    def __str__(self) -> str:
+        """The place without its password: logs show arguments of functions."""
+        return without_password(os.fspath(self.where))
+
+    def __repr__(self) -> str:
+        return f"Storage({str(self)!r})"
 
 
 @contextlib.contextmanager
-def opened(storage: str | os.PathLike[str] | None) -> Iterator[Any]:
+def opened(storage: str | os.PathLike[str] | Storage | None) -> Iterator[Any]:
     """Open a storage for an Optuna study and close it in the end.
 
     Parameters
     ----------
-    storage : str, path or None
-        None, a journal file, or a database URL (anything with ``://``).
+    storage : str, path, Storage or None
+        None is memory.
 
     Yields
     ------
-    Optuna storage or None
+    Optuna storage
         What ``optuna.create_study`` takes.
 
     Raises
@@ -49,84 +74,39 @@ def opened(storage: str | os.PathLike[str] | None) -> Iterator[Any]:
         It cannot be opened, read or written; the message has no password.
     """
     if storage is None:
-        yield None
-    elif "://" in str(storage):
-        yield from _database(str(storage))
-    else:
-        yield from _journal(Path(storage))
+        from optuna.storages import InMemoryStorage
 
-
-def _database(url: str) -> Iterator[Any]:
-    import sqlalchemy.exc
-    from optuna.exceptions import StorageInternalError
-    from optuna.storages import RDBStorage
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", sqlalchemy.exc.SAWarning)  # e.g. an option that the driver ignores
-            opened_storage = RDBStorage(url)
-    except (
-        sqlalchemy.exc.SAWarning,
-        sqlalchemy.exc.SQLAlchemyError,
-        StorageInternalError,
-        ImportError,
-        ValueError,
-        OSError,
-    ) as error:
-        # not chained: the cause may carry the password
-        raise HeadError(f"storage {without_password(url)} cannot be opened: {_told(error, url)}") from None
-    try:
-        yield opened_storage
-    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
-        raise HeadError(f"storage {without_password(url)} failed: {_told(error, url)}") from None
-    finally:
-        opened_storage.remove_session()
-        opened_storage.engine.dispose()
-
-
-def _told(error: BaseException, url: str) -> str:
-    """The first line of an error, without the password of a URL."""
-    import sqlalchemy
-
-    text = (str(error).splitlines() or [type(error).__name__])[0]
-    with contextlib.suppress(sqlalchemy.exc.ArgumentError, ValueError):
-        password = sqlalchemy.make_url(url).password
-        if password:
-            text = text.replace(str(password), "***")
-    return without_password(text)
-
-
-def _journal(file: Path) -> Iterator[Any]:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    file = file.absolute()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileOpenLock(str(file), grace_period=LOCK_SECONDS)
-        _cut_unfinished_line(file, lock)
-        opened_storage = JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
-    except OSError as error:
-        raise HeadError(f"{file}: cannot be used as a journal of trials: {error.strerror}") from error
-    except (ValueError, KeyError) as error:
-        raise HeadError(f"{file}: is not a journal of Optuna trials; give another file as storage") from error
-    try:
-        yield opened_storage
-    except OSError as error:
-        raise HeadError(f"{file}: cannot be read or written any more: {error.strerror}") from error
-
-
-def _cut_unfinished_line(file: Path, lock: Any) -> None:
-    """Remove a last line that a kill cut short; whatever would be written next would be joined to it."""
-    if not file.exists() or file.stat().st_size == 0:
+        yield InMemoryStorage()
         return
-    lock.acquire()
+    place = Storage.at(storage)
+    if place.is_database:
+        with database(str(os.fspath(place.where)), waiting=place.answered) as opened_database:
+            yield opened_database
+    else:
+        yield _journal(Path(place.where).absolute())
+
+
+def checked(storage: str | os.PathLike[str] | Storage) -> Storage:
+    """A storage that could be opened just now, its file by the whole path: who opens it again may wait for it.
+
+    Raises
+    ------
+    HeadError
+        It cannot be opened: no such server, a wrong password, no right to write, somebody else's file.
+    """
+    place = Storage.at(storage)
+    with opened(place):
+        where = place.where if place.is_database else Path(place.where).absolute()
+        return Storage(where, place.alone, answered=True)
+
+
+def _journal(file: Path) -> Any:
+    from optuna.storages import JournalStorage
+
+    backend = Journal(file)
     try:
-        with file.open("r+b") as stream:
-            content = stream.read()
-            if b'"op_code"' not in content[:_FIRST_RECORD]:
-                raise ValueError  # somebody's other file, which must not be cut
-            if not content.endswith(b"\n"):
-                stream.truncate(content.rfind(b"\n") + 1)
-    finally:
-        lock.release()
+        return JournalStorage(backend)
+    except (ValueError, KeyError, TypeError, AssertionError) as error:  # records of something else, or of the future
+        if isinstance(error, HeadError):
+            raise
+        raise HeadError(f"{file}: is not a journal of Optuna trials; give another file as storage") from error

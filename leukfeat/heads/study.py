@@ -1,68 +1,40 @@
-"""The Optuna study: trials in series, pruned between inner folds, and the same whether or not it was interrupted."""
+"""The Optuna study: trials pruned between inner folds, shared by any number of processes, the same after any kill."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from leukfeat.errors import HeadError
-from leukfeat.heads.spec import Dimension
+from leukfeat.heads.database import PatientStorage
+from leukfeat.heads.lease import LOOK_SECONDS, Renewal
+from leukfeat.heads.plan import StudyPlan, differences
+from leukfeat.heads.slots import Slots
+from leukfeat.heads.space import Dimension
 from leukfeat.heads.storage import opened
 
-_RANDOM_TRIALS = 8  # before the sampler starts to learn
+_RANDOM_TRIALS = 8  # that the sampler learns nothing for; those behind them, while there are not so many
 _UNPRUNED_TRIALS = 3  # completed ones there must be before any is pruned
 _RECORD = "leukfeat"  # attribute of a trial: what Optuna itself does not keep
-_DIGEST = "leukfeat_digest"  # attribute of a study: for which rows and settings it is
+_IDENTITY = "leukfeat_identity"  # attribute of a study: for which rows and settings it is
 
 Judge = Callable[[Mapping[str, Any]], Iterator[tuple[float, int | None]]]
 
 
-@dataclass(frozen=True)
-class StudyPlan:
-    """How to search.
-
-    Parameters
-    ----------
-    name : str
-        Name of the study in its storage.
-    digest : str
-        Of everything that decides what trials find; a stored study with another digest is refused.
-    n_folds : int
-        Inner folds; nothing is pruned after the last.
-    n_trials : int
-        Finished (completed or pruned) trials there shall be in all.
-    timeout : float or None
-        Begin no further trial after so many seconds.
-    seed : int
-        Seeds the sampler, together with the number of finished trials.
-    greater_is_better : bool
-        Which way the metric goes.
-    storage : str or None
-        None (memory), a file (Optuna journal), or a database URL.
-    """
-
-    name: str
-    digest: str
-    n_folds: int
-    n_trials: int
-    timeout: float | None
-    seed: int
-    greater_is_better: bool
-    storage: str | None
-
-
 def search(judge: Judge, space: Sequence[Dimension], fixed: Mapping[str, Any], plan: StudyPlan) -> list[dict[str, Any]]:
-    """Run the trials that a study still lacks.
+    """Run the trials that a study still lacks, together with whoever else works on it.
 
-    The first trial has the default of every dimension. Each later one is drawn by a new TPE sampler, seeded by the
-    number of finished trials, which sees finished trials only. So a study stopped anywhere, even by a kill that leaves
-    a trial running for ever, goes on exactly as if it had never been stopped.
+    The first trial has the default of every dimension. Each other one is drawn by a new TPE sampler, seeded by the
+    trial's slot (see :mod:`leukfeat.heads.slots`), which sees finished trials only. So a study that one process works
+    on, stopped anywhere, even by a kill that leaves a trial running for ever, goes on exactly as if it had never been
+    stopped. Of several processes each waits for the last trial and returns the same; what they find depends on who was
+    quicker, because a sampler sees what is finished.
 
     Parameters
     ----------
@@ -87,48 +59,89 @@ def search(judge: Judge, space: Sequence[Dimension], fixed: Mapping[str, Any], p
     """
     import optuna
 
+    defaults = {dimension.name: dimension.default for dimension in space}
     with _silent(optuna), opened(plan.storage) as storage:
-        study = optuna.create_study(
-            storage=storage,
-            study_name=plan.name,
-            direction="maximize" if plan.greater_is_better else "minimize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS, n_warmup_steps=0),
-            load_if_exists=True,
-        )
-        _check_digest(study, plan)
+        study_id = _study_in(optuna, storage, plan)
+        slots = Slots(storage, study_id, plan.n_trials, alone=plan.alone)
         started = time.monotonic()
-        while (done := len(_finished(optuna, study))) < plan.n_trials:
+        while (done := len(slots.finished())) < plan.n_trials:
             if plan.timeout is not None and done and time.monotonic() - started >= plan.timeout:
                 break
-            study.sampler = optuna.samplers.TPESampler(
-                seed=int(np.random.SeedSequence([plan.seed, done]).generate_state(1)[0]),
-                n_startup_trials=_RANDOM_TRIALS,
-                multivariate=False,
-                constant_liar=False,  # a trial that a kill left running must not count
+            claimed = slots.claim(defaults)
+            if claimed is None:
+                time.sleep(LOOK_SECONDS)  # others work on what is left
+                continue
+            slot, trial_id = claimed
+            study = optuna.load_study(  # a new one: what a sampler sees is kept in the old
+                study_name=plan.study_name,
+                storage=storage,
+                sampler=_sampler(optuna, plan, slot),
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS, n_warmup_steps=0),
             )
-            if done == 0 and not study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
-                study.enqueue_trial({dimension.name: dimension.default for dimension in space})
-            _run_trial(optuna, study, judge, space, fixed, plan)
-        return [_as_record(n, t, fixed) for n, t in enumerate(_finished(optuna, study)[: plan.n_trials])]
+            with contextlib.nullcontext() if slots.alone else Renewal(storage, trial_id):
+                if not _run_trial(optuna, storage, study, trial_id, judge, space, fixed, plan):
+                    slots.alone = False  # somebody was there after all, e.g. a fit that was started again elsewhere
+        return [_as_record(n, t, fixed) for n, t in enumerate(slots.finished())]
 
 
 def best_of(records: Sequence[Mapping[str, Any]], *, greater_is_better: bool) -> Mapping[str, Any]:
-    """The best completed trial; the earliest among equals."""
-    completed = [record for record in records if record["state"] == "complete"]
+    """The best completed trial; the earliest among equals; one that was pruned only where no other is left."""
+    completed = [record for record in records if record["state"] == "complete"] or records
     return (max if greater_is_better else min)(completed, key=lambda record: record["value"])
 
 
+def _study_in(optuna: Any, storage: Any, plan: StudyPlan) -> int:
+    """The number of the study in its storage; it is made where there is none."""
+    direction = "maximize" if plan.greater_is_better else "minimize"
+    optuna.create_study(storage=storage, study_name=plan.study_name, direction=direction, load_if_exists=True)
+    study_id = int(storage.get_study_id_from_name(plan.study_name))
+    same_way = [found.name.lower() for found in storage.get_study_directions(study_id)] == [direction]
+    if same_way and _IDENTITY not in storage.get_study_user_attrs(study_id) and not storage.get_all_trials(study_id):
+        storage.set_study_user_attr(study_id, _IDENTITY, dict(plan.identity))
+    _check_identity(storage, plan)
+    return study_id
+
+
+def _check_identity(storage: Any, plan: StudyPlan) -> None:
+    study_id = storage.get_study_id_from_name(plan.study_name)
+    known = storage.get_study_user_attrs(study_id).get(_IDENTITY)
+    if known != dict(plan.identity):
+        why = differences(known, plan.identity) if known else "it was made by another program or version"
+        raise HeadError(
+            f"study {plan.study_name!r} in the storage is for other rows or settings ({why}); give another study_name"
+            f" or storage, or none to have one derived from both"
+        )
+
+
+def _sampler(optuna: Any, plan: StudyPlan, slot: int) -> Any:
+    """What draws the parameters of the trial in a slot: of the first ones the same whenever it is done."""
+    return optuna.samplers.TPESampler(
+        seed=int(np.random.SeedSequence([plan.seed, slot]).generate_state(1)[0]),
+        n_startup_trials=_RANDOM_TRIALS if slot >= _RANDOM_TRIALS else sys.maxsize,
+        multivariate=False,
+        constant_liar=False,  # a trial that a kill left running must not count
+    )
+
+
 def _run_trial(
-    optuna: Any, study: Any, judge: Judge, space: Sequence[Dimension], fixed: Mapping[str, Any], plan: StudyPlan
-) -> None:
-    """Ask for parameters, judge them fold by fold, tell what came out."""
-    trial = study.ask()
+    optuna: Any,
+    storage: Any,
+    study: Any,
+    trial_id: int,
+    judge: Judge,
+    space: Sequence[Dimension],
+    fixed: Mapping[str, Any],
+    plan: StudyPlan,
+) -> bool:
+    """Draw parameters, judge them fold by fold, tell what came out; False of a trial that others have given up."""
     state = optuna.trial.TrialState
     started = time.perf_counter()
     found: list[float] = []
     rounds: list[int] = []
     pruned = False
     try:
+        _check_identity(storage, plan)  # two commands may have made the study at the same time
+        trial = optuna.trial.Trial(study, trial_id)
         params = {dimension.name: dimension.suggest(trial) for dimension in space}
         for step, (score, used) in enumerate(judge({**params, **fixed})):
             if not math.isfinite(score):
@@ -141,19 +154,16 @@ def _run_trial(
                 break
         record = {"seconds": time.perf_counter() - started, "inner_scores": found, "rounds": rounds}
         trial.set_user_attr(_RECORD, record)
+        storage.set_trial_state_values(trial_id, state.PRUNED if pruned else state.COMPLETE, [float(np.mean(found))])
+    except optuna.exceptions.UpdateFinishedTrialError:
+        return bool(storage.get_trial(trial_id).state.name != "FAIL")  # told to a database whose answer was lost
     except BaseException:
-        study.tell(trial, state=state.FAIL)
+        if isinstance(storage, PatientStorage):
+            storage.stop_waiting()
+        with contextlib.suppress(HeadError, optuna.exceptions.UpdateFinishedTrialError):
+            storage.set_trial_state_values(trial_id, state.FAIL)
         raise
-    if pruned:
-        study.tell(trial, state=state.PRUNED)
-    else:
-        study.tell(trial, float(np.mean(found)))
-
-
-def _finished(optuna: Any, study: Any) -> list[Any]:
-    """Completed and pruned trials, in order."""
-    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    return sorted(study.get_trials(deepcopy=False, states=states), key=lambda trial: trial.number)
+    return True
 
 
 def _as_record(number: int, trial: Any, fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,17 +177,6 @@ def _as_record(number: int, trial: Any, fixed: Mapping[str, Any]) -> dict[str, A
         "inner_scores": list(kept["inner_scores"]),
         "rounds": list(kept["rounds"]),
     }
-
-
-def _check_digest(study: Any, plan: StudyPlan) -> None:
-    known = study.user_attrs.get(_DIGEST)
-    if known is None:
-        study.set_user_attr(_DIGEST, plan.digest)
-    elif known != plan.digest:
-        raise HeadError(
-            f"study {plan.name!r} in the storage is for other rows or settings; give another study_name or storage,"
-            f" or none to have one derived from both"
-        )
 
 
 @contextlib.contextmanager

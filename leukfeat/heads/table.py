@@ -66,21 +66,31 @@ class InnerFold:
     validation: Rows
 
 
-def grouped_pairs(table: Table, n_folds: int, seed: int) -> Splits:
+def grouped_pairs(table: Table, n_folds: int, seed: int, rows: Rows | None = None) -> Splits:
     """(training rows, validation rows) of grouped folds, as many as asked for or as the rarest class allows.
+
+    Parameters
+    ----------
+    table : Table
+        The training rows.
+    n_folds, seed : int
+        How many folds, and what deals them.
+    rows : ndarray of int64 or None
+        The rows to divide, among which the folds then count; None are all.
 
     Raises
     ------
     HeadError
         A class has rows of fewer than two groups.
     """
-    possible, rarest = table.most_folds()
+    possible, rarest = table.most_folds(rows)
     if possible < 2:
         raise HeadError(
             f"class {rarest!r} has {possible} subject(s) in the training rows; tuning and calibration need at least 2"
             f" subjects of each class (a subject counts for its most frequent class)"
         )
-    return list(iterate_folds(grouped_folds(table.y, table.groups, min(n_folds, possible), seed)))
+    y, groups = (table.y, table.groups) if rows is None else (table.y[rows], table.groups[rows])
+    return list(iterate_folds(grouped_folds(y, groups, min(n_folds, possible), seed)))
 
 
 def given_pairs(table: Table, pairs: Sequence[tuple[ArrayLike, ArrayLike]]) -> Splits:

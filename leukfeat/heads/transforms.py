@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.heads.pipeline import transformers
-from leukfeat.heads.spec import REDUCTION, Choice, Frame, HeadSpec, Parts, Shared, reduction_size
+from leukfeat.heads.space import REDUCTION, Choice, reduction_size
+from leukfeat.heads.spec import Frame, HeadSpec, Parts, Shared
 from leukfeat.heads.table import InnerFold, Rows, Table
 from leukfeat.heads.threads import sparingly
 
@@ -123,11 +124,6 @@ class Transforms:
         if reduction.startswith("forest"):
             return Transformed(scaled, self._ranked(number, scaled, largest)[:size])
         return Transformed(self._components(number, scaled, largest), size)
-
-    def parts(self, number: int, params: Mapping[str, Any]) -> Parts:
-        """Rows to fit on, to stop on, to judge on."""
-        rows, fold = self.of(number, params), self.folds[number]
-        return Parts(rows.take(fold.fit), rows.take(fold.stop), rows.take(fold.validation))
 
     def shared(self, number: int, params: Mapping[str, Any]) -> Shared | None:
         """What classifiers fitted on these rows share beyond them; None where there is nothing."""

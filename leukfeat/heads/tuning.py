@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,16 +18,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from leukfeat.errors import HeadError, UsageError
 from leukfeat.heads.catalog import find_head
+from leukfeat.heads.database import without_password
 from leukfeat.heads.inner import InnerFits
-from leukfeat.heads.refit import refit
+from leukfeat.heads.plan import StudyPlan, identify
+from leukfeat.heads.refit import calibration_folds, refit
 from leukfeat.heads.scoring import find_metric
-from leukfeat.heads.spec import HeadSpec, fits, is_listed
-from leukfeat.heads.storage import without_password
-from leukfeat.heads.study import StudyPlan, best_of, search
+from leukfeat.heads.space import fits, is_listed
+from leukfeat.heads.spec import HeadSpec
+from leukfeat.heads.study import best_of, search
 from leukfeat.heads.table import Splits, Table, given_pairs, grouped_pairs, inner_folds, refuse_not_finite
 from leukfeat.heads.threads import TRUSTING, one_thread, processors, side_by_side
-
-_SCHEMA = 3  # of what trials mean; a stored study of another is not continued
 
 InnerFoldsArgument = int | Sequence[tuple[ArrayLike, ArrayLike]]
 
@@ -57,9 +55,9 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         pair makes the validation part of a hold-out split the only judge.
     timeout : float or None
         Begin no further trial after so many seconds. What is found then depends on the machine's speed.
-    storage : str, path or None
+    storage : str, path, Storage or None
         Where trials are kept: None (memory), a journal file, or a database URL. ``fit`` with the same rows and
-        settings continues a stopped study there.
+        settings continues a stopped study there; several processes that do it at once share the trials.
     study_name : str or None
         Name of the study; None derives one from rows and settings, so that one storage serves many fits.
     params : mapping or None
@@ -184,7 +182,8 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             stops_early = spec.stops_early and "n_estimators" not in fixed
             folds = inner_folds(table, pairs, stops_early=stops_early, seed=fold_seed)
             self.n_inner_folds_ = len(folds)
-            largest = min(*(len(fold.fit) for fold in folds), len(table.y) // 2)
+            calibration = calibration_folds(table, pairs, fold_seed) if spec.calibrated else ()
+            largest = min(*(len(fold.fit) for fold in (*folds, *calibration)), len(table.y) // 2)
             if not fits(fixed.get("reduction", "none"), largest, table.X.shape[1]):
                 raise HeadError(
                     f"reduction {fixed['reduction']!r} is given, but the smallest inner fold has {largest} rows and"
@@ -203,7 +202,22 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 n_jobs=n_jobs,
             )
             if self.n_trials:
-                plan = self._study_plan(table, pairs, seed, search_seed, metric.greater_is_better)
+                settings = {
+                    "head": self.head,
+                    "implementation": spec.implementation(len(table.y), self.device),
+                    "metric": self.metric_,
+                    "random seed": seed,
+                }
+                plan = StudyPlan(
+                    name=self.study_name,
+                    identity=identify(table, pairs, space, fixed, settings),
+                    n_folds=len(pairs),
+                    n_trials=int(self.n_trials),
+                    timeout=self.timeout,
+                    seed=search_seed,
+                    greater_is_better=metric.greater_is_better,
+                    storage=self.storage,
+                )
                 self.trials_ = search(inner.judge, space, fixed, plan)
                 best = best_of(self.trials_, greater_is_better=metric.greater_is_better)
                 self.best_params_ = dict(best["params"])
@@ -215,9 +229,9 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 self.best_params_ = {**{d.name: d.default for d in space}, **fixed}
             self.n_pruned_ = sum(trial["state"] == "pruned" for trial in self.trials_)
             self.inner_fits_ = sum(len(trial["inner_scores"]) for trial in self.trials_)
-            self.implementation_ = spec.implementation_on(self.device)
+            self.implementation_ = spec.implementation(len(table.y), self.device)
             self.estimator_, (self.inner_rows_, self.inner_proba_) = refit(
-                inner, self.best_params_, pairs, fold_seed, out_of_fold=self.out_of_fold
+                inner, self.best_params_, calibration, out_of_fold=self.out_of_fold
             )
         return self
 
@@ -280,34 +294,6 @@ class TunedHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         if isinstance(self.inner_folds, int | np.integer):
             return grouped_pairs(table, int(self.inner_folds), seed)
         return given_pairs(table, self.inner_folds)
-
-    def _study_plan(
-        self, table: Table, pairs: Splits, seed: int, search_seed: int, greater_is_better: bool
-    ) -> StudyPlan:
-        digest = hashlib.sha256()
-        for array in (table.X, table.y, table.groups, *(part for pair in pairs for part in pair)):
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        settings = [
-            _SCHEMA,
-            find_head(self.head).implementation_on(self.device),
-            self.metric_,
-            seed,
-            dict(self.params or {}),
-            list(table.classes),
-        ]
-        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-        name = self.study_name or f"{self.head}-{digest.hexdigest()[:12]}"
-        return StudyPlan(
-            name=name,
-            digest=digest.hexdigest(),
-            n_folds=len(pairs),
-            n_trials=int(self.n_trials),
-            timeout=self.timeout,
-            seed=search_seed,
-            greater_is_better=greater_is_better,
-            storage=self.storage,
-        )
 
 
 @contextmanager

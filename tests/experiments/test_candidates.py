@@ -69,6 +69,16 @@ def test_a_head_learns_from_validation_that_keeps_to_its_own_subjects() -> None:
     assert fitted.facts["n_train"] == len(fold.train) + len(fold.validation)
 
 
+def test_threads_are_the_head_s_own_where_nobody_shares_them_out() -> None:
+    """A head that was given all processors must not work on one without a word."""
+    manifest = _cells_with_a_test_part()
+    features = Features(np.random.default_rng(0).normal(size=(len(manifest), 4)).astype(np.float32), manifest.sample)
+    candidate = HeadOnFeatures((), TunedHead("tree", n_trials=0, n_jobs=2), features=features)
+    fold = SplitPlan.grouped(manifest, 3).folds[0]
+    assert candidate.fit(manifest, fold).head.n_jobs == 2
+    assert candidate.on_threads(3).fit(manifest, fold).head.n_jobs == 3
+
+
 def test_inner_predictions_are_rows_of_the_training_part() -> None:
     """Numbered as in the manifest, whatever rows the head was given."""
     manifest = _cells_with_a_test_part()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,3 +54,19 @@ def cells() -> Cells:
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Boosters that stop early do so after 15 rounds at the latest, to save time."""
     monkeypatch.setattr(inner, "MOST_ROUNDS", 15)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server of our own (see benchmarks/faults/postgres.py)."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (leukfeat[postgres])")
+    file = Path(__file__).resolve().parents[2] / "benchmarks" / "faults" / "postgres.py"
+    spec = importlib.util.spec_from_file_location("leukfeat_test_postgres", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    with module.Postgres() as server:
+        yield server

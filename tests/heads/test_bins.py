@@ -85,6 +85,19 @@ def test_trials_share_bins_and_none_has_a_row_that_judges(cells, name: str, monk
         assert not set(fold.validation) & {*fold.fit, *fold.stop}
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_rows_are_binned_before_any_weight_is_known(device: str) -> None:
+    """A device that binned for itself would do so with the weights of the trial that came first, and keep the bins."""
+    from xgboost import QuantileDMatrix
+
+    X, y = _parts()
+    rows = XGBoost.binned(X.fit, y.fit, device)
+    assert isinstance(rows, QuantileDMatrix)
+    assert all(map(np.array_equal, rows.get_quantile_cut(), XGBoost.binned(X.fit, y.fit, "cpu").get_quantile_cut()))
+    XGBoost.weigh(rows, np.random.default_rng(0).uniform(0.1, 10.0, 100))
+    assert all(map(np.array_equal, rows.get_quantile_cut(), XGBoost.binned(X.fit, y.fit, "cpu").get_quantile_cut()))
+
+
 def test_a_device_that_is_not_there_is_refused(cells) -> None:
     """XGBoost would train on the processor and say nothing."""
     if _has_cuda():
@@ -109,19 +122,3 @@ def _has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-@pytest.mark.parametrize("balance", ["none", "subject"])
-def test_rows_that_are_binned_in_blocks_fall_into_the_same_bins(balance: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many rows come in blocks to save memory; every tree is the one that all rows at once would give."""
-    rng = np.random.default_rng(3)
-    groups, y = np.arange(600) // 10, np.arange(600) // 10 % 2
-    X = rng.normal(size=(600, 9)).astype(np.float32) + 0.4 * y[:, None].astype(np.float32)
-    probabilities = []
-    for large in (2**62, 0):
-        monkeypatch.setattr("leukfeat.heads.boosters._LARGE", large)
-        monkeypatch.setattr("leukfeat.heads.threads._LARGE", large)
-        monkeypatch.setattr("leukfeat.heads.boosters._BLOCK", 36 * 70)  # seventy rows of nine floats
-        head = TunedHead("xgboost", n_trials=1, params={"balance": balance}, n_jobs=2, random_state=0)
-        probabilities.append(head.fit(X, y, groups).predict_proba(X))
-    assert np.array_equal(*probabilities)

@@ -11,7 +11,8 @@ from sklearn.utils.validation import has_fit_parameter
 
 from leukfeat.errors import UnknownNameError, UsageError
 from leukfeat.heads.catalog import HEADS, find_head
-from leukfeat.heads.spec import BALANCE, REDUCTION, Choice, Frame, Number, classifier_params
+from leukfeat.heads.space import BALANCE, REDUCTION, Choice, Number
+from leukfeat.heads.spec import Frame, classifier_params
 
 WRAPPERS = [("xgboost", "xgboost", "XGBClassifier"), ("lightgbm", "lightgbm", "LGBMClassifier")]
 

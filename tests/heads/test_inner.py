@@ -12,7 +12,8 @@ from leukfeat.heads.catalog import HEADS
 from leukfeat.heads.inner import InnerFits
 from leukfeat.heads.pipeline import assemble
 from leukfeat.heads.scoring import METRICS
-from leukfeat.heads.spec import Choice, Frame, Number, reduction_size
+from leukfeat.heads.space import Choice, Number, reduction_size
+from leukfeat.heads.spec import Frame, Parts
 from leukfeat.heads.table import Table, given_pairs, grouped_pairs, inner_folds
 
 SPACE_SIZES = ("none", "pca-4", "pca-8", "forest-4", "forest-8")
@@ -29,6 +30,11 @@ def _fits(table: Table, head: str = "svm", seed: int = 0) -> InnerFits:
     pairs = grouped_pairs(table, 3, seed)
     folds = inner_folds(table, pairs, stops_early=HEADS[head].stops_early, seed=seed)
     return InnerFits(HEADS[head], table, folds, METRICS["auroc"], largest_reduction=10, seed=seed)
+
+
+def _transformed(fits: InnerFits, number: int, params: dict[str, object]) -> Parts:
+    rows, fold = fits.rows.of(number, params), fits.folds[number]
+    return Parts(rows.take(fold.fit), rows.take(fold.stop), rows.take(fold.validation))
 
 
 def _params(head: str, **given: object) -> dict[str, object]:
@@ -81,10 +87,10 @@ def test_validation_rows_do_not_influence_what_is_learned(cells, scaling: str, r
     X[clean.folds[1].validation] = 1e4
     poisoned = _fits(Table(X, table.y, table.groups, table.classes))
     params = _params("svm", scaling=scaling, reduction=reduction)
-    before, after = clean.transformed(1, params), poisoned.transformed(1, params)
+    before, after = _transformed(clean, 1, params), _transformed(poisoned, 1, params)
     assert np.array_equal(before[0], after[0])
     assert not np.array_equal(before[2], after[2])
-    assert not np.array_equal(clean.transformed(0, params)[0], poisoned.transformed(0, params)[0])
+    assert not np.array_equal(_transformed(clean, 0, params)[0], _transformed(poisoned, 0, params)[0])
 
 
 @pytest.mark.parametrize("reduction", SPACE_SIZES)
@@ -98,7 +104,7 @@ def test_stopping_rows_do_not_influence_transforms_or_trees_but_their_number(
     X[clean.folds[0].stop] = -1e4
     poisoned = _fits(Table(X, table.y, table.groups, table.classes), "xgboost")
     params = _params("xgboost", reduction=reduction)
-    assert np.array_equal(clean.transformed(0, params)[0], poisoned.transformed(0, params)[0])
+    assert np.array_equal(_transformed(clean, 0, params)[0], _transformed(poisoned, 0, params)[0])
 
 
 @pytest.mark.parametrize("reduction", SPACE_SIZES)
@@ -109,11 +115,11 @@ def test_kept_transforms_are_those_of_the_pipeline(cells, scaling: str, reductio
     table = _table(cells)
     fits = _fits(table)
     params = _params("svm", scaling=scaling, reduction=reduction)
-    fits.transformed(0, _params("svm", scaling="overall", reduction="pca-8"))
+    _transformed(fits, 0, _params("svm", scaling="overall", reduction="pca-8"))
     fold = fits.folds[0]
     frame = Frame(len(fold.fit), table.X.shape[1], seed=0)
     pipeline = assemble(HEADS["svm"], params, frame).fit(table.X[fold.fit], table.y[fold.fit])
-    fit, _, validation = fits.transformed(0, params)
+    fit, _, validation = _transformed(fits, 0, params)
     assert fit.shape[1] == (reduction_size(reduction) or table.X.shape[1])
     np.testing.assert_allclose(fit, pipeline[:-1].transform(table.X[fold.fit]), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(validation, pipeline[:-1].transform(table.X[fold.validation]), rtol=1e-3, atol=1e-4)
@@ -131,11 +137,11 @@ def test_transforms_are_learned_once_and_forgotten_under_a_limit(cells, monkeypa
     monkeypatch.setattr(transforms.Transforms, "_reduction", counted)
     fits = _fits(_table(cells))
     for reduction in ("pca-4", "pca-8", "pca-4"):
-        fits.transformed(0, _params("svm", reduction=reduction))
+        _transformed(fits, 0, _params("svm", reduction=reduction))
     assert learned == [(0, "pca-8")]
     monkeypatch.setattr(transforms, "_MEMORY", 1)
-    fits.transformed(1, _params("svm", reduction="pca-4"))
-    fits.transformed(0, _params("svm", reduction="pca-4"))
+    _transformed(fits, 1, _params("svm", reduction="pca-4"))
+    _transformed(fits, 0, _params("svm", reduction="pca-4"))
     assert learned == [(0, "pca-8"), (1, "pca-8"), (0, "pca-8")]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from leukfeat.errors import HeadError
 from leukfeat.heads import inner, tuning
 from leukfeat.heads.catalog import HEADS
 from leukfeat.heads.tuning import TunedHead
@@ -107,6 +108,19 @@ def test_a_calibrated_head_with_too_few_groups_has_none(cells_of) -> None:
     assert TunedHead("logistic", n_trials=1, inner_folds=2).fit(cells.X, cells.y, cells.groups).inner_rows_.shape == (
         20,
     )
+
+
+def test_no_more_components_are_offered_than_folds_for_calibration_can_carry() -> None:
+    """They are others than the given pair, and without the largest group one has sixty rows to learn 64 from."""
+    row = np.arange(280)
+    groups, y = np.where(row < 200, 0, 1 + row % 16), row % 2
+    X = np.random.default_rng(0).normal(size=(280, 100)) + y[:, None]
+    held = np.isin(groups, [1, 2, 3, 4])
+    given = {"inner_folds": [(np.flatnonzero(~held), np.flatnonzero(held))]}
+    TunedHead("svm", n_trials=0, params={"reduction": "forest-64"}, **given).fit(X, y, groups)
+    with pytest.raises(HeadError, match=r"reduction 'pca-64' is given, but the smallest inner fold has 6\d rows"):
+        TunedHead("svm", n_trials=0, params={"reduction": "pca-64"}, **given).fit(X, y, groups)
+    TunedHead("logistic", n_trials=0, params={"reduction": "pca-64"}, **given).fit(X, y, groups)
 
 
 @pytest.mark.parametrize(("name", "fits_a_fold"), [("logistic", 0), ("svm", 3), ("xgboost", 1)])

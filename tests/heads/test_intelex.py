@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,22 @@ def test_a_head_it_fitted_predicts_where_it_is_not_installed(cells, name: str, t
 
 
 @installed
+def test_fits_side_by_side_keep_their_number_of_threads() -> None:
+    """The number is the process's: put back in another order than set, it would stay, and others would run with it."""
+    import daal4py
+
+    def work(n: int) -> int:
+        with intelex.threads(n):
+            time.sleep(0.01)
+            return int(daal4py.num_threads())
+
+    before = daal4py.num_threads()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, [1, 2] * 6)) == [1, 2] * 6
+    assert daal4py.num_threads() == before
+
+
+@installed
 def test_it_leaves_scikit_learn_as_it_was_and_is_silent(cells, capfd) -> None:
     """Patching would change what everything else in the process runs, and its name would not be in any record."""
     import daal4py
@@ -116,4 +134,4 @@ def test_where_it_cannot_be_loaded_heads_work_all_the_same(cells, monkeypatch) -
     assert not intelex.available()
     assert intelex.named() == ""
     TunedHead("random-forest", n_trials=0, params=FEW_TREES).fit(cells.X, cells.y, cells.groups)
-    assert "intelex" not in HEADS["random-forest"].implementation
+    assert "intelex" not in HEADS["random-forest"].implementation(20)

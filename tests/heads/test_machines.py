@@ -9,7 +9,9 @@ import pytest
 from sklearn.svm import SVC
 
 from leukfeat.heads import intelex, machines
+from leukfeat.heads.catalog import HEADS
 from leukfeat.heads.machines import GaussianMachine, distances, squared_distances
+from leukfeat.heads.spec import Frame, Parts
 
 WAYS = [
     "products",
@@ -91,11 +93,18 @@ def test_distances_of_parts_are_parts_of_the_distances() -> None:
     assert np.array_equal(part.y, y[fit])
 
 
-def test_too_many_rows_share_nothing(monkeypatch) -> None:
+def test_too_many_rows_share_nothing_and_the_record_says_who_fitted(monkeypatch) -> None:
     """A matrix of all pairs must not fill the memory."""
     X, y, _ = _rows(2)
-    monkeypatch.setattr(machines, "LARGEST", 4 * 149**2)
-    assert distances(X, X, y) is None
+    share, parts = HEADS["svm"].share, Parts(X, X[:0], X)
+    labels, frame = Parts(y, y[:0], y), Frame(len(y), X.shape[1], 0, "cpu", 1)
+    assert share is not None
+    assert share(parts, labels, frame) is not None
+    monkeypatch.setattr(machines, "LARGEST", 4 * (len(X) - 1) ** 2)
+    assert share(parts, labels, frame) is None
+    monkeypatch.setattr(intelex, "named", lambda: "another library")
+    assert HEADS["svm"].implementation(len(X)).endswith("fitted by another library")
+    assert "another" not in HEADS["svm"].implementation(len(X) - 1)
 
 
 def test_squared_distances_are_never_negative_and_none_to_itself() -> None:

@@ -35,6 +35,18 @@ def test_principal_components_are_those_of_scikit_learn(shape: tuple[int, int], 
     assert ours.transform(X).dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_are_repeated_have_no_component_twice(dtype: type) -> None:
+    """Twenty rows, each five times, vary in nineteen directions; a twentieth would be rounding, made as long."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(3, 1, size=(20, 300)), 5, axis=0).astype(dtype)
+    found = reducer("pca-64", seed=0).fit(X)
+    products = found.components_ @ found.components_.T
+    np.testing.assert_allclose(products, np.diag(np.arange(64) < 19), atol=1e-4)
+    theirs = PCA(19, svd_solver="full").fit_transform(X.astype(np.float64))
+    np.testing.assert_allclose(found.transform(X)[:, :19], theirs, atol=1e-3)
+
+
 def test_the_forest_finds_the_features_that_tell_classes_apart() -> None:
     rng = np.random.default_rng(1)
     y = np.arange(200) % 2

@@ -14,9 +14,9 @@ import optuna
 import pytest
 
 from leukfeat.errors import HeadError
-from leukfeat.heads import storage as storage_module
+from leukfeat.heads import journal as journal_module
 from leukfeat.heads import study
-from leukfeat.heads.storage import without_password
+from leukfeat.heads.database import without_password
 from leukfeat.heads.tuning import TunedHead
 
 
@@ -94,7 +94,7 @@ def test_a_killed_study_goes_on_as_if_it_had_not_been_killed(
     with journal.open("ab") as stream:
         stream.write(b'{"op_code":6,"worker_id":"cut sho')
     (tmp_path / "trials.journal.lock").touch()
-    monkeypatch.setattr(storage_module, "LOCK_SECONDS", 3)
+    monkeypatch.setattr(journal_module, "LOCK_SECONDS", 1)
     resumed = TunedHead("svm", n_trials=9, storage=str(journal)).fit(cells.X, cells.y, cells.groups)
     whole = TunedHead("svm", n_trials=9).fit(cells.X, cells.y, cells.groups)
     assert _without_times(resumed) == _without_times(whole)
@@ -165,6 +165,19 @@ def test_the_log_level_of_optuna_is_put_back_and_nothing_is_printed(cells, capfd
     TunedHead("lightgbm", n_trials=2).fit(cells.X, cells.y, cells.groups)
     assert optuna.logging.get_verbosity() == before
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("direction", "trials"), [("maximize", 2), ("minimize", 0)])
+def test_somebody_elses_study_of_the_same_name_is_not_continued(
+    cells, direction: str, trials: int, tmp_path: Path
+) -> None:
+    """Its trials are no heads, and one that goes the other way would look for the worst head."""
+    url = f"sqlite:///{tmp_path}/trials.db"
+    theirs = optuna.create_study(storage=url, study_name="mine", direction=direction)
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=trials)
+    with pytest.raises(HeadError, match="study 'mine' in the storage is for other rows or settings"):
+        TunedHead("tree", n_trials=3, storage=url, study_name="mine").fit(cells.X, cells.y, cells.groups)
+    assert len(optuna.load_study(storage=url, study_name="mine").trials) == trials
 
 
 def test_somebody_elses_file_is_neither_used_nor_cut(cells, tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""The slots of a study: as many as trials are asked for, each filled once, by whichever process is first.
+
+A slot decides which random numbers a trial gets. A process writes its claim together with the new trial, then looks:
+of several running or finished trials with one slot, the one with the smallest number holds it. Optuna numbers trials
+in the order in which they can be seen, and no given-up trial comes to life again, so two can never both believe that
+they hold it. A trial that was given up leaves its slot to the next comer, who draws what the first would have drawn.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from leukfeat.heads.lease import Owner, Watch
+
+_CLAIM = "leukfeat_claim"  # attribute of a trial
+
+
+class Slots:
+    """The slots of one study.
+
+    Parameters
+    ----------
+    storage : Optuna storage
+        Where the study is.
+    study_id : int
+        Its number there.
+    n_trials : int
+        How many slots there are.
+    alone : bool
+        Whether this process is the only one: whatever else is running was left by a kill.
+    """
+
+    def __init__(self, storage: Any, study_id: int, n_trials: int, *, alone: bool) -> None:
+        self.storage, self.study_id, self.n_trials, self.alone = storage, study_id, n_trials, alone
+        self._watch = Watch()
+
+    def finished(self) -> list[Any]:
+        """Completed and pruned trials, in the order of their slots."""
+        holders = _holders(self._trials())
+        return [trial for slot, trial in sorted(holders.items()) if slot < self.n_trials and trial.state.is_finished()]
+
+    def claim(self, first: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Begin a trial.
+
+        Parameters
+        ----------
+        first : mapping
+            Parameters of the trial in the first slot.
+
+        Returns
+        -------
+        slot, trial_id : int
+            The lowest free slot, and the new trial's number in the storage; None where every slot is filled or being
+            worked on.
+        """
+        self._give_up_dead()
+        rank = 0
+        while free := sorted(set(range(self.n_trials)) - set(_holders(self._trials()))):
+            slot = free[min(max(rank - 1, 0), len(free) - 1)]
+            trial_id, rank = self._written(slot, first)
+            if rank == 0:
+                return slot, trial_id
+            self._fail(trial_id)  # and where several lost, each goes on to a slot of its own
+        return None
+
+    def _written(self, slot: int, first: Mapping[str, Any]) -> tuple[int, int]:
+        """A new trial that claims a slot, and how many claimed it earlier."""
+        from optuna.trial import TrialState, create_trial
+
+        token = uuid.uuid4().hex
+        claim = {"slot": slot, "token": token, "owner": Owner.here().as_stored()}
+        self.storage.create_new_trial(
+            self.study_id,
+            create_trial(
+                state=TrialState.RUNNING,
+                user_attrs={_CLAIM: claim},
+                system_attrs={"fixed_params": dict(first)} if slot == 0 else {},
+            ),
+        )
+        same = [trial for trial in self._trials() if _is_active(trial) and _slot(trial) == slot]
+        # a database whose answer was lost was asked twice
+        mine, *again = [trial for trial in same if trial.user_attrs[_CLAIM]["token"] == token]
+        for trial in again:
+            self._fail(trial._trial_id)
+        return mine._trial_id, same.index(mine)
+
+    def _give_up_dead(self) -> None:
+        """Free the slots of trials whose process is dead."""
+        running = [trial for trial in self._trials() if not trial.state.is_finished()]
+        over = running if self.alone else [*self._watch.given_up(running), *(t for t in running if _is_orphan(t))]
+        for trial in over:
+            self._fail(trial._trial_id)
+
+    def _fail(self, trial_id: int) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        try:
+            self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        except UpdateFinishedTrialError:
+            return  # finished after all, or given up by another
+
+    def _trials(self) -> list[Any]:
+        return list(self.storage.get_all_trials(self.study_id, deepcopy=False))
+
+
+def _holders(trials: Iterable[Any]) -> dict[int, Any]:
+    """Which trial holds each slot."""
+    holders: dict[int, Any] = {}
+    for trial in trials:  # in the order of their numbers
+        if _is_active(trial):
+            holders.setdefault(_slot(trial), trial)
+    return holders
+
+
+def _is_active(trial: Any) -> bool:
+    """Whether a trial counts: it is running, or something came out of it."""
+    return _CLAIM in trial.user_attrs and trial.state.name in ("RUNNING", "COMPLETE", "PRUNED")
+
+
+def _slot(trial: Any) -> int:
+    return int(trial.user_attrs[_CLAIM]["slot"])
+
+
+def _is_orphan(trial: Any) -> bool:
+    """Whether the process that works on a trial is known to be gone."""
+    return _CLAIM in trial.user_attrs and Owner.of(trial.user_attrs[_CLAIM]["owner"]).is_gone()
