@@ -161,7 +161,7 @@ class Ours:
         self._spec, self._setting = BackboneSpec(name, "random"), setting
         self._amp_dtype, self._batch_size = amp_dtype, batch_size
         self._manifest = Manifest.open(setting.folder / kind, subjects="unknown")
-        self._store = FeatureStore(setting.folder / f"store-{kind}")
+        self._store = FeatureStore(setting.folder / "store")  # one for all kinds: what is exported serves both
         self.report: Any = None
 
     @property
