@@ -18,6 +18,7 @@
     ├── HeadError (ValueError)           a classification head that cannot be fitted
     ├── PredictionsError (ValueError)    predictions that cannot be read or scored
     ├── RunError (ValueError)            a run folder or a model bundle
+    ├── WorkerError                      workers that cannot be reached, or that cannot do what they are sent
     └── ComparisonError (ValueError)     runs that cannot be compared
 
 Every message says in one line what was found, where, and what to do. The command line prints it without a traceback
@@ -141,6 +142,10 @@ class PredictionsError(LeukfeatError, ValueError):
 
 class RunError(LeukfeatError, ValueError):
     """A run folder or a model bundle that is missing, unfinished or damaged."""
+
+
+class WorkerError(LeukfeatError):
+    """Workers that cannot be reached, lack what they need, or were lost with their work too often."""
 
 
 class ComparisonError(LeukfeatError, ValueError):

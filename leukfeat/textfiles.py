@@ -1,10 +1,17 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Files that are either whole or not there: written under a temporary name, then renamed.
+
+A CSV is opened by spreadsheets, which take a cell that begins with ``=``, ``+``, ``-`` or ``@`` for a formula, and a
+formula can call programs. So a name of that kind is written with an apostrophe before it, and read without: every
+reader of ours takes cells through :func:`plain_cell`, which gives back exactly what :func:`safe_cell` was given.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import os
+import re
+import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +19,11 @@ from typing import TextIO
 
 TEMPORARY = ".writing-"
 """How the name of every file begins that is still being written: hidden, and no name of a finished file."""
+
+# What a spreadsheet may take for a formula, wide signs of East Asian keyboards included, with or without apostrophes
+# before it, as of a name that looks as if it had been made safe. A sign alone is none, and may be the name of a class.
+_FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠].|\s*[\t\r\n])", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-](?:inf|nan)")
 
 
 @contextlib.contextmanager
@@ -78,9 +90,36 @@ def write_text(file: Path | str) -> Iterator[TextIO]:
         yield stream
 
 
+def printable(name: str) -> str:
+    """A name without control characters, which could move a terminal's cursor or colour, or begin another line."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf") else c for c in name)
+
+
+def safe_cell(text: str) -> str:
+    """A text as it stands in a CSV: never a formula to a spreadsheet; numbers and all other names as they are.
+
+    Examples
+    --------
+    >>> [safe_cell(text) for text in ("=cmd()", "-0.5", "-", "H3", "'=quoted")]
+    ["'=cmd()", '-0.5', '-', 'H3', "''=quoted"]
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def plain_cell(cell: str) -> str:
+    """The text that :func:`safe_cell` made a cell of; a cell of anybody else's is given back as it is.
+
+    Examples
+    --------
+    >>> [plain_cell(cell) for cell in ("'=cmd()", "-0.5", "'tis", "''=quoted")]
+    ['=cmd()', '-0.5', "'tis", "'=quoted"]
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def write_csv(file: Path | str, rows: Iterable[Sequence[object]]) -> Path:
-    """Write a CSV, header first, lines ended by a newline; whole or not at all."""
-    lines = [[str(cell) if cell is not None else "" for cell in row] for row in rows]
+    """Write a CSV, header first, lines ended by a newline; whole or not at all. No cell of it is a formula."""
+    lines = [[safe_cell(str(cell)) if cell is not None else "" for cell in row] for row in rows]
     # a carriage return in a name would end the row for a reader, and writers before Python 3.13 do not quote it
     returns = any("\r" in cell for line in lines for cell in line)
     with write_text(file) as stream:

@@ -20,7 +20,7 @@ from leukfeat.data.arrays import is_member
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.pixels import read_row
 from leukfeat.errors import ImageError, UsageError
-from leukfeat.textfiles import write_csv
+from leukfeat.textfiles import plain_cell, write_csv
 
 Progress = Callable[[int, int], None]
 
@@ -97,9 +97,9 @@ class Measurements:
                 rows = list(csv.DictReader(stream, strict=True))
             return cls(
                 scalars={name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS},
-                sample=tuple(row["sample"] for row in rows),
-                rule=tuple(row["rule"] for row in rows),
-                reason=tuple(row["reason"] for row in rows),
+                sample=tuple(plain_cell(row["sample"]) for row in rows),
+                rule=tuple(plain_cell(row["rule"]) for row in rows),
+                reason=tuple(plain_cell(row["reason"]) for row in rows),
             )
         except KeyError as error:
             raise UsageError(f"{file}: is no table of measurements: column {error} is missing") from None

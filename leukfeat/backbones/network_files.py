@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from leukfeat.backbones.attention_spec import AttentionSpec
+from leukfeat.backbones.chance import own_chance
 from leukfeat.backbones.classifier import Classifier
 from leukfeat.backbones.finetune import ClassifierSpec
 from leukfeat.backbones.inputs import Inputs
@@ -66,9 +67,10 @@ def load_network(spec: BackboneSpec, resolution: Resolution) -> LoadedNetwork:
         trunk = random_trunk(resolution.architecture, resolution.model_args, spec.seed)
         digest = digest_of_tensors(trunk)
     else:
-        trunk = trunk_from_file(source, resolution.model_args)
+        with own_chance():  # it is drawn before it is filled, and a thread beside may be drawing
+            trunk = trunk_from_file(source, resolution.model_args)
         digest = sha256_of(source.file)
-    with torch.random.fork_rng(devices=[]):
+    with own_chance():
         torch.manual_seed(spec.seed)
         network = Network(trunk, resolution.pooling, resolution.layer, resolution.attention, resolution.views)
     new = bool(resolution.attention_init) or resolution.attention is None
@@ -99,7 +101,7 @@ def with_classifier(
     if callable(reset):
         reset(0)
     dim = embedding_dim(network, size)
-    with torch.random.fork_rng(devices=[]):
+    with own_chance():
         torch.manual_seed(seed)
         classifier = Classifier(dim, n_classes, spec)
     return ClassifyingNetwork(network, classifier)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from leukfeat.backbones.chance import own_chance
 from leukfeat.backbones.checkpoint import Reached, load_checkpoint, save_checkpoint, training_digest
 from leukfeat.backbones.course import Course, TrainingProgress, standing_of
 from leukfeat.backbones.engines import choose_device
@@ -112,7 +113,7 @@ def train(
     workers = num_workers or default_workers()
     ahead = 2 * finetune.batch_size + workers
     feeds = [Feed(manifest, rows, inputs, workers, ahead) for rows in (fit, validation)]
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if where.type == "cuda" else []):
+    with own_chance([torch.cuda.current_device()] if where.type == "cuda" else []):
         try:
             learner = Learner(model, inputs, finetune, loss, where, amp_dtype, told)
             course = Course(learner, finetune, feeds, y, times, classes, progress or _ignore)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from leukfeat.backbones.architectures import ARCHITECTURES
+from leukfeat.backbones.chance import own_chance
 from leukfeat.backbones.sources import Source
 from leukfeat.backbones.weights import OURS, read_header
 from leukfeat.errors import WeightsError
@@ -22,7 +23,7 @@ _NOT_THE_TRUNK = ("AuxLogits.", OURS)  # InceptionV3's second classifier is for 
 
 def random_trunk(architecture: str, model_args: Mapping[str, Any], seed: int) -> nn.Module:
     """A timm model as it is initialised under a seed; the caller's random state is left alone."""
-    with torch.random.fork_rng(devices=[]):
+    with own_chance():
         torch.manual_seed(seed)
         return _create(architecture, model_args, architecture)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
+import math
 import mmap
 import shutil
+import stat
+import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -19,7 +24,23 @@ from numpy.typing import NDArray
 from leukfeat.errors import ImageError
 
 _MARK = "::"
-_DAMAGED = (EOFError, KeyError, OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# What zipfile, its decompressors and NumPy's reader of headers raise on damaged files. RuntimeError: an encrypted one.
+DAMAGED = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def is_member(path: str) -> bool:
@@ -53,8 +74,10 @@ def read_array(file: Path, member: str) -> NDArray[Any]:
     """
     try:
         status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
         return _mapped(file, member, status.st_size, status.st_mtime_ns)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         reason = "no such array" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise ImageError(f"{file}{_MARK}{member}", f"cannot be read: {reason}") from error
 
@@ -70,7 +93,7 @@ def member_names(file: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(file) as archive:
             return tuple(name.removesuffix(".npy") for name in archive.namelist())
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ImageError(str(file), f"cannot be read as an array file: {error}") from error
 
 
@@ -148,13 +171,20 @@ def _mapped(file: Path, member: str, size: int, mtime_ns: int) -> NDArray[Any]:
         shape, fortran_order, dtype = read_header(packed)
         if dtype.hasobject:
             raise ValueError("holds pickled objects, which are never loaded")
-        expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        expected = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or expected > archive.getinfo(f"{member}.npy").file_size:
+            raise ValueError(f"promises an array of shape {shape}, and holds less")
         if expected == 0:
             return np.empty(shape, dtype)
         with tempfile.TemporaryFile() as unpacked:
-            shutil.copyfileobj(packed, unpacked, 1 << 20)
+            # a small archive can hold a disk full of zeros
+            if expected > shutil.disk_usage(tempfile.gettempdir()).free:
+                raise ValueError(f"unpacks to {expected:,} bytes, more than are free in {tempfile.gettempdir()}")
+            left = expected
+            while left and (block := packed.read(min(left, 1 << 20))):
+                left -= unpacked.write(block)
             unpacked.flush()
-            if unpacked.tell() != expected:
-                raise ValueError(f"truncated: {unpacked.tell()} bytes of {expected}")
+            if left or packed.read(1):
+                raise ValueError(f"truncated or damaged: it should have {expected:,} bytes")
             pixels = mmap.mmap(unpacked.fileno(), expected, access=mmap.ACCESS_READ)
     return np.ndarray(shape, dtype, buffer=pixels, order="F" if fortran_order else "C")

@@ -29,6 +29,7 @@ from leukfeat.data.manifest import Manifest
 from leukfeat.data.reading import CELLS_CSV
 from leukfeat.data.words import COPIES_LEAK
 from leukfeat.errors import ManifestError, UsageError
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import whole_file, write_text
 
 Augmented = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
@@ -166,7 +167,7 @@ def _claim(folder: Path, record: dict[str, object]) -> None:
         It holds something else.
     """
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = parse_json((folder / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         if folder.exists() and any(folder.iterdir()):
             raise ManifestError(f"{folder}: is not empty and has no {RECORD}; name an empty folder") from None

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from leukfeat.data.arrays import hash_members, is_member
 from leukfeat.data.hashing import HashMemo, Progress
-from leukfeat.data.listing import IMAGE_SUFFIXES, Tree, read_table
+from leukfeat.data.listing import IMAGE_SUFFIXES, Tree, check_lengths, read_table
 from leukfeat.data.manifest import Manifest
-from leukfeat.data.reading import CELLS_CSV
+from leukfeat.data.reading import CELLS_CSV, check_paths
 from leukfeat.data.words import UNKNOWN
 from leukfeat.errors import ManifestError, UsageError
 
@@ -20,7 +20,12 @@ _TABLES = (".csv", ".tsv", ".npz")  # what is opened as a manifest; .npz files h
 
 
 def gather_images(
-    images: Images, *, dataset: str | None = None, memo: HashMemo | None = None, progress: Progress | None = None
+    images: Images,
+    *,
+    dataset: str | None = None,
+    follow_links: bool = False,
+    memo: HashMemo | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Manifest, tuple[tuple[str, str], ...]]:
     """Make a manifest of whatever images somebody names.
 
@@ -34,6 +39,9 @@ def gather_images(
         A path may be a folder, a table (CSV, TSV, npz), an image file, or a pattern such as ``cells/**/*.png``.
     dataset : str or None
         The data set whose layout the folder has; labels and subjects are then read from it.
+    follow_links : bool
+        Take symbolic links to folders, and those that lead out of a folder or a table's folder. A file that is named
+        by itself is taken in any case.
     memo : HashMemo or None
         Remembers digests between runs.
     progress : callable(done, total) or None
@@ -55,34 +63,38 @@ def gather_images(
     """
     if isinstance(images, Manifest):
         return images, ()
+    memo = memo or HashMemo()
     named = [images] if isinstance(images, Path | str) else list(images)
     if len(named) == 1:
         only = Path(named[0])
         listed = only.is_dir() and (only / CELLS_CSV).is_file()
         if dataset is not None or listed or (only.is_file() and only.suffix.lower() == ".npz"):
-            return Manifest.open(only, dataset=dataset, subjects=UNKNOWN, memo=memo, progress=progress), ()
+            manifest = Manifest.open(
+                only, dataset=dataset, subjects=UNKNOWN, follow_links=follow_links, memo=memo, progress=progress
+            )
+            return manifest, ()
         if only.is_file() and only.suffix.lower() in _TABLES:
-            return _of_table(only, memo or HashMemo(), progress), ()
+            return _of_table(only, memo, progress, follow_links=follow_links), ()
         if only.is_dir():
-            tree = Tree.of_folder(only)
-            return _unlabelled(tree.images, only, str(only), memo or HashMemo(), progress), tree.oddities
+            tree = Tree.of_folder(only, follow_links=follow_links)
+            return _unlabelled(tree.images, only, str(only), memo, progress), tree.oddities
     elif dataset is not None:
         raise UsageError(f"data set {dataset}: names the layout of one folder, and {len(named)} paths are given")
     files: list[str] = []
     oddities: list[tuple[str, str]] = []
     for name in named:
-        found, odd = _files(str(name))
+        found, odd = _files(str(name), follow_links=follow_links)
         files += found
         oddities += odd
     shown = str(named[0]) if len(named) == 1 else f"{len(named)} paths"
-    return _unlabelled(list(dict.fromkeys(files)), Path(), shown, memo or HashMemo(), progress), tuple(oddities)
+    return _unlabelled(list(dict.fromkeys(files)), Path(), shown, memo, progress), tuple(oddities)
 
 
-def _files(name: str) -> tuple[list[str], list[tuple[str, str]]]:
+def _files(name: str, *, follow_links: bool) -> tuple[list[str], list[tuple[str, str]]]:
     """The files that one of several names means."""
     path = Path(name)
     if path.is_dir():
-        tree = Tree.of_folder(path)
+        tree = Tree.of_folder(path, follow_links=follow_links)
         return [(path / image).as_posix() for image in tree.images], list(tree.oddities)
     if path.suffix.lower() in _TABLES:
         raise UsageError(f"{name}: a table is given alone, not among images")
@@ -104,16 +116,18 @@ def _unspeakable(name: str) -> str:
     return "" if name.encode(errors="replace").decode() == name else "the name is not valid UTF-8; rename it"
 
 
-def _of_table(file: Path, memo: HashMemo, progress: Progress | None) -> Manifest:
+def _of_table(file: Path, memo: HashMemo, progress: Progress | None, *, follow_links: bool) -> Manifest:
     rows = read_table(file)
     if "label" in rows[0]:
         subjects = None if "subject" in rows[0] else UNKNOWN
-        return Manifest.open(file, subjects=subjects, memo=memo, progress=progress)
+        return Manifest.open(file, subjects=subjects, follow_links=follow_links, memo=memo, progress=progress)
     if "path" not in rows[0]:
         raise ManifestError(f"{file}: column path is missing; it has {', '.join(rows[0])}")
     path = tuple(row["path"].strip() for row in rows)
     if "" in path:
         raise ManifestError(f"{file} row {path.index('') + 2}: path is empty")
+    check_lengths(file, {name: [row.get(name, "") for row in rows] for name in ("path", "sample", "subject")})
+    check_paths(file, path, follow_links=follow_links)
     return Manifest(
         sample=tuple(row.get("sample", "").strip() or name for row, name in zip(rows, path, strict=True)),
         path=path,

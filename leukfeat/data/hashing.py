@@ -1,4 +1,9 @@
-"""The sha256 of image bytes, remembered between runs by path, size and modification time."""
+"""The sha256 of image bytes, remembered between runs by path, size, and times of modification and change.
+
+The time of change is the system's own: unlike the time of modification it is not carried over by ``cp -p``, ``rsync``
+or an archive, and moves when another file takes the name. On Windows it is the time of creation. Images of one camera
+are often equal in size, and those of one archive in time of modification.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +22,24 @@ import platformdirs
 
 _SETTLED_NS = 2_000_000_000  # a file changed this recently could change again within one clock tick: not remembered
 
+_COLUMNS = "path, size, mtime_ns, ctime_ns, sha256"
+
 _AT_A_TIME = 256  # files a thread looks at, or the database is asked for, at once
 
 Progress = Callable[[int, int], None]
 
 
 class Known(NamedTuple):
-    """What is remembered of a file: size, modification time in nanoseconds, and the digest it had then."""
+    """What is remembered of a file: size, its two times in nanoseconds, and the digest it had then."""
 
     size: int
     mtime_ns: int
+    ctime_ns: int
     sha256: str
 
     def digest_of(self, status: os.stat_result) -> str | None:
         """The digest of a file in this state; None where it is not the one that was hashed."""
-        return self.sha256 if (status.st_size, status.st_mtime_ns) == self[:2] else None
+        return self.sha256 if (status.st_size, status.st_mtime_ns, status.st_ctime_ns) == self[:3] else None
 
 
 def sha256_of(file: Path) -> str:
@@ -57,11 +65,16 @@ class HashMemo:
         The SQLite file; ``None`` takes the user's cache folder.
     rehash : bool
         Ignore what is remembered, and remember anew.
+    digest : callable(Path) -> str
+        What is remembered of a file; None for the sha256 of all of it. A file of its own for every such function.
     """
 
-    def __init__(self, file: Path | None = None, *, rehash: bool = False) -> None:
+    def __init__(
+        self, file: Path | None = None, *, rehash: bool = False, digest: Callable[[Path], str] | None = None
+    ) -> None:
         self.file = file or platformdirs.user_cache_path("leukfeat") / "sha256.sqlite"
         self.rehash = rehash
+        self._digest = digest
 
     def hash_files(self, files: Iterable[Path], progress: Progress | None = None) -> dict[Path, str | OSError]:
         """Hash files, reading only those that are new or changed.
@@ -83,8 +96,8 @@ class HashMemo:
             for file in some:
                 try:
                     status = os.stat(names[file])  # noqa: PTH116 (the name is there already)
-                except OSError as error:
-                    answers[file] = error
+                except (OSError, ValueError) as error:  # ValueError: a name with a null character
+                    answers[file] = error if isinstance(error, OSError) else OSError(str(error))
                     continue
                 known = remembered.get(names[file])
                 digest = known.digest_of(status) if known is not None else None
@@ -99,13 +112,13 @@ class HashMemo:
             try:
                 if not stat.S_ISREG(status.st_mode):
                     raise OSError("not a regular file")  # a pipe would keep its reader waiting for ever
-                digest = sha256_of(file)
+                digest = (self._digest or sha256_of)(file)
             except OSError as error:
                 answers[file] = error
                 return
             answers[file] = digest
             if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
-                fresh[names[file]] = Known(status.st_size, status.st_mtime_ns, digest)
+                fresh[names[file]] = Known(status.st_size, status.st_mtime_ns, status.st_ctime_ns, digest)
 
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
             parts = [wanted[start : start + _AT_A_TIME] for start in range(0, len(wanted), _AT_A_TIME)]
@@ -132,8 +145,8 @@ class HashMemo:
             for start in range(0, len(names), _AT_A_TIME):
                 some = names[start : start + _AT_A_TIME]
                 places = ", ".join("?" * len(some))
-                rows = memo.execute(f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({places})", some)
-                found |= {bytes(path): Known(size, mtime_ns, digest) for path, size, mtime_ns, digest in rows}
+                rows = memo.execute(f"SELECT {_COLUMNS} FROM states WHERE path IN ({places})", some)
+                found |= {bytes(path): Known(*known) for path, *known in rows}
         return found
 
     def _remember(self, fresh: Mapping[bytes, Known]) -> None:
@@ -141,14 +154,16 @@ class HashMemo:
             return
         with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self._connect()) as memo, memo:
             memo.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", [(path, *row) for path, row in fresh.items()]
+                "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?)",
+                [(path, *known) for path, known in fresh.items()],
             )
 
     def _connect(self) -> sqlite3.Connection:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         memo = sqlite3.connect(self.file, timeout=10)
         memo.execute(
-            "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
+            "CREATE TABLE IF NOT EXISTS states"
+            " (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, sha256 TEXT)"
         )
         return memo
 

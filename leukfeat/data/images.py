@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -28,6 +29,7 @@ from leukfeat.errors import ImageError
 # A few bytes can claim to be a huge image. This is where some of Pillow's decoders begin to warn, and a warning from a
 # thread cannot be kept from the user without changing settings of the whole process.
 MAX_PIXELS = 89_478_485
+_MAX_SCANNED = 1_200_000_000  # pixels times scans of a JPEG; a progressive one has about ten, a bomb ten thousand
 _MAX_BYTES = 1 << 30  # an honest file of so many pixels is smaller
 
 # First bytes of a file and the decoder they call for: the content decides, not the suffix. The decoders are named one
@@ -93,18 +95,25 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
-    """The bytes of one image file, and what the system said of the file when it was opened.
+    """The bytes of one image file, and what the system says of it once they are read.
+
+    Asked before, it would not know of what is written to the file until then.
 
     Raises
     ------
     ImageError
-        The file is missing, a folder, unreadable, or too large to be an image.
+        The file is missing, no plain file, unreadable, or too large to be an image.
     """
     try:
-        with path.open("rb") as stream:
-            # asked for a gigabyte, the reader would set a gigabyte aside first; what is no plain file has no size
+        with open(path, "rb", opener=_without_waiting) as stream:
+            before = os.fstat(stream.fileno())
+            if not stat.S_ISREG(before.st_mode):  # a pipe's reader waits for ever, a device has no end
+                raise ImageError(str(path), "not a regular file")
+            # asked for a gigabyte, the reader would set a gigabyte aside first
+            data = stream.read(min(before.st_size, _MAX_BYTES) + 1)
             status = os.fstat(stream.fileno())
-            data = stream.read(min(status.st_size or _MAX_BYTES, _MAX_BYTES) + 1)
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(str(path), "no such file") from None
     except IsADirectoryError:
@@ -115,6 +124,11 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     if len(data) > _MAX_BYTES:
         raise ImageError(str(path), f"larger than {_MAX_BYTES >> 30} GiB")
     return data, status
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a named pipe that nobody writes to, too."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -161,9 +175,13 @@ def decode_picture(data: bytes, name: str) -> Image.Image:
                 raise ImageError(
                     name, f"{width} × {height} pixels are more than {MAX_PIXELS // 1_000_000} megapixels; refused"
                 )
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise ImageError(name, f"{frames} frames in one {image.format} file; save each as an image of its own")
+            if decoder is JpegImagePlugin.JpegImageFile:
+                scans = data.count(b"\xff\xda")  # cannot stand in the packed pixels
+                if width * height * scans > _MAX_SCANNED:
+                    raise ImageError(name, f"{scans:,} scans in one JPEG file; refused")
+            # how many there are would take minutes to find out in a file that was made for it
+            if getattr(image, "is_animated", False):
+                raise ImageError(name, f"several frames in one {image.format} file; save each as an image of its own")
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return _rgb(image, name)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from leukfeat.data.confinement import Root
 from leukfeat.errors import ManifestError
+from leukfeat.textfiles import plain_cell
+
+LONGEST_NAME = 1024  # characters of a path or id; a column becomes an array in which every name takes as much room
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -65,24 +70,42 @@ class Tree:
     oddities: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Tree:
-        """List a folder's files, hidden ones left out; symbolic links to folders are not followed."""
+    def of_folder(cls, folder: Path, *, follow_links: bool = False) -> Tree:
+        """List a folder's files, hidden ones left out.
+
+        Parameters
+        ----------
+        folder : Path
+            Its files are listed, and those of the folders in it.
+        follow_links : bool
+            Take symbolic links to folders, and links out of ``folder``, as what they lead to, each folder once.
+            Without it they are oddities.
+
+        Raises
+        ------
+        ManifestError
+            No such folder.
+        """
         if not folder.is_dir():
             raise ManifestError(f"{folder}: no such folder")
+        root = Root(folder, follow_links=follow_links)
         names: list[str] = []
         oddities: list[tuple[str, str]] = []
 
         def unreadable(error: OSError) -> None:
             oddities.append((str(error.filename), f"a folder that cannot be read: {error.strerror}"))
 
-        for here, folders, files in os.walk(folder, onerror=unreadable):
-            folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        for here, folders, files in os.walk(folder, onerror=unreadable, followlinks=follow_links):
             inside = Path(here).relative_to(folder)
+            shown = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+            refused = {name: reason for name in shown if (reason := root.folder_refusal(f"{here}{os.sep}{name}"))}
+            oddities += [((inside / name).as_posix(), reason) for name, reason in refused.items()]
+            folders[:] = [name for name in shown if name not in refused]
             for name in files:
                 path = (inside / name).as_posix()
                 if name.startswith("."):
                     continue
-                if reason := _unspeakable(path):
+                if reason := _unspeakable(path) or root.refusal(path):
                     oddities.append((path.encode(errors="replace").decode(), reason))
                 else:
                     names.append(path)
@@ -94,13 +117,13 @@ class Tree:
         return cls(names=tuple(sorted(names)), root=folder, oddities=tuple(sorted(oddities)))
 
     @classmethod
-    def of_checksums(cls, file: Path) -> Tree:
+    def of_checksums(cls, file: Path, *, follow_links: bool = False) -> Tree:
         """Read a checksum list: a CSV or TSV with the columns ``path``, ``sha256`` and, optionally, ``bytes``.
 
         Raises
         ------
         ManifestError
-            The file is no such list, is empty, or lists a path twice.
+            The file is no such list, is empty, lists a path twice, or one that leads out of its folder.
         """
         rows = read_table(file)
         lacking = [name for name in ("path", "sha256") if name not in rows[0]]
@@ -110,10 +133,13 @@ class Tree:
                 " a checksum list needs path and sha256"
             )
         sums: dict[str, str] = {}
+        root = Root(file.parent, follow_links=follow_links)
         for line, row in enumerate(rows, start=2):
             path, digest = row["path"].strip(), row["sha256"].strip().lower()
             if not path or not is_digest(digest):
                 raise ManifestError(f"{file} line {line}: needs a path and a sha256 of 64 hexadecimal digits")
+            if reason := root.refusal(path):
+                raise ManifestError(f"{file} line {line}: {path}: {reason}")
             if path in sums:
                 raise ManifestError(f"{file} line {line}: {path} is listed twice")
             sums[path] = digest
@@ -148,7 +174,7 @@ def read_table(file: Path) -> list[dict[str, str]]:
     ------
     ManifestError
         The file is missing, not UTF-8 or not a table; a column stands there twice; a row is longer or shorter than the
-        header; there are no rows.
+        header, or holds a null character; there are no rows.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -157,7 +183,7 @@ def read_table(file: Path) -> list[dict[str, str]]:
             delimiter = "\t" if "\t" in head else ";" if ";" in head and "," not in head else ","
             stream.seek(0)
             reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = [plain_cell(name.strip()) for name in reader.fieldnames or ()]
             columns = reader.fieldnames
             if len(set(columns)) < len(columns):
                 twice = next(name for name in columns if columns.count(name) > 1)
@@ -169,7 +195,10 @@ def read_table(file: Path) -> list[dict[str, str]]:
                     raise ManifestError(
                         f"{file} row {reader.line_num}: has {kind} fields than the header; quote commas"
                     )
-                rows.append(row)
+                nulls = [name for name, cell in row.items() if "\0" in cell]
+                if nulls:
+                    raise ManifestError(f"{file} row {reader.line_num}: column {nulls[0]} holds a null character")
+                rows.append({name: plain_cell(cell) for name, cell in row.items()})
     except FileNotFoundError:
         raise ManifestError(f"{file}: no such file") from None
     except UnicodeDecodeError as error:
@@ -181,6 +210,23 @@ def read_table(file: Path) -> list[dict[str, str]]:
     if not rows:
         raise ManifestError(f"{file}: holds no rows")
     return rows
+
+
+def check_lengths(file: Path, columns: Mapping[str, Sequence[str]]) -> None:
+    """Refuse names and paths that are longer than any system takes.
+
+    Raises
+    ------
+    ManifestError
+        One is; the message names its row.
+    """
+    for name, column in columns.items():
+        longest = max(column, key=len, default="")
+        if len(longest) > LONGEST_NAME:
+            raise ManifestError(
+                f"{file} row {column.index(longest) + 2}: column {name} has {len(longest):,} characters;"
+                f" at most {LONGEST_NAME:,} are read"
+            )
 
 
 def is_digest(text: str) -> bool:

@@ -252,6 +252,7 @@ class Manifest:
         subjects: str | None = None,
         subjects_from: str | None = None,
         positive: str | None = None,
+        follow_links: bool = False,
         memo: HashMemo | None = None,
         progress: Progress | None = None,
     ) -> Manifest:
@@ -267,6 +268,8 @@ class Manifest:
             As in :func:`leukfeat.data.reading.columns_of_tree`.
         positive : str or None
             The positive class, where the adapter's is not meant or there is none.
+        follow_links : bool
+            Take symbolic links to folders, and links that lead out of the data folder.
 
         Raises
         ------
@@ -281,15 +284,22 @@ class Manifest:
         if data.is_dir() and dataset is None and subjects_from is None and (data / CELLS_CSV).is_file():
             data = data / CELLS_CSV
         if data.is_dir():
-            tree = Tree.of_folder(data)
+            tree = Tree.of_folder(data, follow_links=follow_links)
         elif data.suffix.lower() == ".npz":
             tree = Tree(names=(data.name,), root=data.parent)
         elif is_checksum_list(data):
-            tree = Tree.of_checksums(data)
+            tree = Tree.of_checksums(data, follow_links=follow_links)
         elif dataset is not None:
             raise UsageError(f"{data}: --dataset {dataset} reads a folder or a checksum list, and this is a manifest")
         else:
-            columns = columns_of_csv(data, subjects=subjects, subjects_from=subjects_from, memo=memo, progress=progress)
+            columns = columns_of_csv(
+                data,
+                subjects=subjects,
+                subjects_from=subjects_from,
+                follow_links=follow_links,
+                memo=memo,
+                progress=progress,
+            )
             return cls(**(columns if positive is None else {**columns, "positive": positive}))
         columns = columns_of_tree(
             tree, dataset=dataset, subjects=subjects, subjects_from=subjects_from, memo=memo, progress=progress

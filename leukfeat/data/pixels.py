@@ -34,7 +34,7 @@ def read_picture(manifest: Manifest, row: int, known: Known | None = None) -> Im
         The row.
     known : Known or None
         What a memo knows of the file (:meth:`leukfeat.data.hashing.HashMemo.recall`): its bytes are not hashed again
-        where size and modification time are those that were hashed.
+        where size and times are those of the file that was hashed.
 
     Raises
     ------

@@ -11,8 +11,9 @@ from typing import TypedDict
 
 from leukfeat.data.adapters import ADAPTERS, detect
 from leukfeat.data.arrays import hash_members, is_member
+from leukfeat.data.confinement import Root
 from leukfeat.data.hashing import HashMemo, Progress
-from leukfeat.data.listing import Listing, Tree, is_digest, read_table
+from leukfeat.data.listing import Listing, Tree, check_lengths, is_digest, read_table
 from leukfeat.data.words import UNKNOWN
 from leukfeat.errors import ManifestError, UnknownNameError, UsageError
 
@@ -60,6 +61,7 @@ def columns_of_csv(
     *,
     subjects: str | None = None,
     subjects_from: str | None = None,
+    follow_links: bool = False,
     memo: HashMemo | None = None,
     progress: Progress | None = None,
 ) -> Columns:
@@ -73,12 +75,14 @@ def columns_of_csv(
         The table; its folder is what relative paths are relative to.
     subjects, subjects_from, memo, progress
         As in :func:`columns_of_tree`.
+    follow_links : bool
+        Take relative paths that lead out of the folder by a symbolic link.
 
     Raises
     ------
     ManifestError
-        The file is missing or not a CSV, lacks a column, or has a row of another length, an empty path or a digest
-        that is none.
+        The file is missing or not a CSV, lacks a column, or has a row of another length, an empty path, one that leads
+        out of the folder, or a digest that is none.
     """
     rows = read_table(file)
     needed = ("path", "label") if subjects == UNKNOWN or subjects_from is not None else ("path", "label", "subject")
@@ -89,9 +93,11 @@ def columns_of_csv(
             " a manifest needs path, label and subject (or --subjects unknown, or --subjects-from)"
         )
     column = {name: tuple(row.get(name, "").strip() for row in rows) for name in COLUMNS}
+    check_lengths(file, column)
     path, label = column["path"], column["label"]
     if "" in path:
         raise ManifestError(f"{file} row {path.index('') + 2}: path is empty")
+    check_paths(file, path, follow_links=follow_links)
     sha256 = tuple(digest.lower() for digest in column["sha256"])
     for row, digest in enumerate(sha256, start=2):
         if digest and not is_digest(digest):
@@ -113,6 +119,20 @@ def columns_of_csv(
         dataset=str(file),
         notes=(),
     )
+
+
+def check_paths(file: Path, paths: Sequence[str], *, follow_links: bool) -> None:
+    """Refuse a table whose relative paths leave its folder.
+
+    Raises
+    ------
+    ManifestError
+        One does; the message names its row.
+    """
+    root = Root(file.parent, follow_links=follow_links)
+    for row, path in enumerate(paths, start=2):
+        if reason := root.refusal(path.partition("::")[0]):
+            raise ManifestError(f"{file} row {row}: {path}: {reason}")
 
 
 def columns_of_tree(
@@ -180,21 +200,22 @@ def _listing(tree: Tree, dataset: str | None) -> Listing:
         return ADAPTERS[dataset].read(tree)
     adapter = detect(tree)
     if adapter is None:
+        left_out = "".join(f"; {line}" for line in _left_out(tree.oddities, shown=3))
         raise ManifestError(
-            f"{tree.root}: no known layout among {len(tree.names)} files; name it with --dataset"
+            f"{tree.root}: no known layout among {len(tree.names)} files{left_out}; name it with --dataset"
             f" ({', '.join(ADAPTERS)}), arrange the images as class/…, or give a CSV with path, label, subject"
         )
     return adapter.read(tree)
 
 
-def _left_out(skipped: Sequence[tuple[str, str]]) -> Iterator[str]:
+def _left_out(skipped: Sequence[tuple[str, str]], shown: int = _SHOWN) -> Iterator[str]:
     """A line for every reason, with the names it holds for."""
     names_of: dict[str, list[str]] = {}
     for name, reason in skipped:
         names_of.setdefault(reason, []).append(name)
     for reason, names in names_of.items():
-        more = f", … ({len(names):,} in all)" if len(names) > _SHOWN else ""
-        yield f"left out ({reason}): {', '.join(names[:_SHOWN])}{more}"
+        more = f", … ({len(names):,} in all)" if len(names) > shown else ""
+        yield f"left out ({reason}): {', '.join(names[:shown])}{more}"
 
 
 def _subjects(

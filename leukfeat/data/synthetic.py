@@ -21,6 +21,7 @@ from leukfeat.data.hashing import Progress
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.reading import CELLS_CSV
 from leukfeat.errors import ManifestError, UsageError
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import write_text
 
 CLASSES = ("ALL", "HEM")
@@ -281,7 +282,7 @@ def _drawn(folder: Path, record: dict[str, object]) -> bool:
     if not folder.exists() or not any(folder.iterdir()):
         return False
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = parse_json((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise ManifestError(f"{folder}: holds other files than generated cells; name a new or empty folder") from None
     if found != record:

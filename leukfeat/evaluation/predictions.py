@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from leukfeat.data.words import UNKNOWN
 from leukfeat.errors import PredictionsError
-from leukfeat.textfiles import write_csv
+from leukfeat.textfiles import plain_cell, write_csv
 
 _KEYS = ("sample", "subject", "group", "repeat", "fold", "y_true", "y_pred")
 _COLUMNS: Mapping[str, DTypeLike] = {
@@ -30,6 +30,7 @@ _COLUMNS: Mapping[str, DTypeLike] = {
     "proba": np.float64,
 }
 _PREFIX = "proba_"
+_LONGEST_NAME = 1024  # characters; a column becomes an array in which every name takes as much room
 _WHOLE = 2**53  # beyond this a float no longer tells neighbouring integers apart
 
 
@@ -264,7 +265,8 @@ class _Table:
     def read(cls, file: Path) -> _Table:
         try:
             with file.open(newline="", encoding="utf-8-sig") as stream:
-                lines = [(number, line) for number, line in enumerate(csv.reader(stream), start=1) if line]
+                rows = ([plain_cell(cell) for cell in line] for line in csv.reader(stream))
+                lines = [(number, line) for number, line in enumerate(rows, start=1) if line]
         except FileNotFoundError:
             raise PredictionsError(f"{file}: no such file") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -280,11 +282,20 @@ class _Table:
             raise PredictionsError(
                 f"{file} row {uneven[0][0]}: {uneven[0][1]} values for {len(header)} columns ({len(uneven)} such rows)"
             )
+        nulls = [number for number, line in lines if any("\0" in cell for cell in line)]
+        if nulls:
+            raise PredictionsError(f"{file} row {nulls[0]}: holds a null character; is it damaged?")
         columns = zip(*(line for _, line in body), strict=True)
         return cls(file, dict(zip(header, columns, strict=True)), tuple(number for number, _ in body))
 
     def names(self, name: str) -> tuple[str, ...]:
         values = self.columns[name]
+        longest = max(values, key=len)
+        if len(longest) > _LONGEST_NAME:
+            row = self.row[values.index(longest)]
+            raise PredictionsError(
+                f"{self.file} row {row}: {name} has {len(longest):,} characters; at most {_LONGEST_NAME:,} are read"
+            )
         if "" in values:
             row = self.row[values.index("")]
             raise PredictionsError(

@@ -11,6 +11,7 @@ from typing import Any
 from leukfeat.errors import RunError
 from leukfeat.evaluation.inner import InnerPredictions
 from leukfeat.evaluation.predictions import Predictions
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import write_text
 
 RUN_JSON = "run.json"
@@ -118,7 +119,7 @@ class Run:
         if not (path / RUN_JSON).is_file():
             raise RunError(f"{path}: an unfinished run (no {RUN_JSON}); run its command again to finish it")
         try:
-            facts = json.loads((path / RUN_JSON).read_text(encoding="utf-8"))
+            facts = parse_json((path / RUN_JSON).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{path / RUN_JSON}: cannot be read: {error}") from error
         if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:

@@ -17,6 +17,7 @@ import numpy as np
 
 from leukfeat.errors import RunError
 from leukfeat.evaluation.predictions import Predictions
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import write_text
 
 SCHEMA = 1
@@ -77,7 +78,7 @@ class Study:
             No such file, no JSON, or another study.
         """
         try:
-            content = json.loads(Path(file).read_text(encoding="utf-8"))
+            content = parse_json(Path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{file}: cannot be read: {error}") from error
         if not isinstance(content, dict):

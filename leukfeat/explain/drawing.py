@@ -85,7 +85,7 @@ def sheet(rows: Sequence[Sequence[Panel]], heading: str, *files: Path) -> list[P
     top = _MARGIN + _LINE * len(lines) + _GAP
     height = top + sum(titles) + len(rows) * (_CELL_INCHES + _GAP) + _MARGIN
     figure = Figure(figsize=(width, height), facecolor="white")
-    figure.text(_MARGIN / width, 1 - _MARGIN / height, "\n".join(lines), fontsize=8, va="top")
+    figure.text(_MARGIN / width, 1 - _MARGIN / height, "\n".join(lines), fontsize=8, va="top", parse_math=False)
     for panels, title in zip(rows, titles, strict=True):
         top += title
         for column, panel in enumerate(panels):
@@ -104,7 +104,7 @@ def _draw(figure: Figure, panel: Panel, corner: tuple[float, float], size: tuple
     for spine in box.spines.values():
         spine.set_visible(False)
     box.imshow(panel.pixels, cmap="gray" if panel.pixels.ndim == 2 else None, interpolation="nearest")
-    box.set_title(panel.title, fontsize=6, pad=2)
+    box.set_title(panel.title, fontsize=6, pad=2, parse_math=False)  # names may hold dollar signs
 
 
 def channels(maps: NDArray[np.float32], numbers: NDArray[np.int64], heading: str, file: Path) -> Path:

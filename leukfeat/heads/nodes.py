@@ -58,7 +58,7 @@ def check_features(features: Numbers, n_features: int) -> None:
 
 
 def check_estimator(part: Any) -> None:
-    """See that what skops has read can be used: trees of scikit-learn, and the labels of neighbours.
+    """See that what skops has read can be used: trees, the labels of neighbours, the vectors of a machine.
 
     Parameters
     ----------
@@ -73,6 +73,7 @@ def check_estimator(part: Any) -> None:
     from sklearn.base import BaseEstimator
     from sklearn.calibration import _CalibratedClassifier
     from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.svm import SVC
     from sklearn.tree import DecisionTreeClassifier
 
     waiting, known = [part], set[int]()
@@ -88,6 +89,8 @@ def check_estimator(part: Any) -> None:
             _check_tree(one.tree_, int(one.n_features_in_))
         elif isinstance(one, KNeighborsClassifier) and hasattr(one, "_fit_X"):
             _check_neighbours(one)
+        elif isinstance(one, SVC) and hasattr(one, "support_"):
+            _check_machine(one)
         if isinstance(one, BaseEstimator | _CalibratedClassifier):
             waiting += vars(one).values()
 
@@ -117,3 +120,17 @@ def _check_neighbours(one: Any) -> None:
         or not 0 < one.n_neighbors <= len(labels)
     ):
         raise ValueError("neighbours whose labels and rows do not fit together")
+
+
+def _check_machine(one: Any) -> None:
+    n_vectors, n_support = len(one.support_), np.asarray(one._n_support)
+    if one.kernel != "rbf" or getattr(one, "probability", False) is True:
+        raise ValueError("a machine that asks libsvm, which none of ours does")
+    if (
+        n_support.shape != (len(one.classes_),)
+        or n_support.min() < 0
+        or n_support.sum() != n_vectors
+        or np.shape(one.support_vectors_) != (n_vectors, one.n_features_in_)
+        or np.shape(one.dual_coef_) != (len(one.classes_) - 1, n_vectors)
+    ):
+        raise ValueError("a machine whose vectors and weights do not fit together")

@@ -115,7 +115,7 @@ def _across(along: NDArray[Any], centred: NDArray[Any]) -> NDArray[Any]:
     directions = along @ centred
     lengths = np.linalg.norm(directions, axis=1, keepdims=True)
     least = lengths.max() * max(centred.shape) * np.finfo(centred.dtype).eps  # as numpy.linalg.matrix_rank has it
-    return np.divide(directions, lengths, out=np.zeros_like(directions), where=lengths > least)
+    return np.asarray(np.divide(directions, lengths, out=np.zeros_like(directions), where=lengths > least))
 
 
 def reducer(reduction: str, seed: int) -> Any:

@@ -60,13 +60,16 @@ class Slots:
         while free := sorted(set(range(self.n_trials)) - set(_holders(self._trials()))):
             slot = free[min(max(rank - 1, 0), len(free) - 1)]
             trial_id, rank = self._written(slot, first)
-            if rank == 0:
+            if trial_id is None:
+                self.alone = False  # so was another, who has given the new trial up
+            elif rank == 0:
                 return slot, trial_id
-            self._fail(trial_id)  # and where several lost, each goes on to a slot of its own
+            else:
+                self._fail(trial_id)  # and where several lost, each goes on to a slot of its own
         return None
 
-    def _written(self, slot: int, first: Mapping[str, Any]) -> tuple[int, int]:
-        """A new trial that claims a slot, and how many claimed it earlier."""
+    def _written(self, slot: int, first: Mapping[str, Any]) -> tuple[int | None, int]:
+        """A new trial that claims a slot, if it was not given up at once, and how many claimed it earlier."""
         from optuna.trial import TrialState, create_trial
 
         token = uuid.uuid4().hex
@@ -80,15 +83,14 @@ class Slots:
             ),
         )
         same = [trial for trial in self._trials() if _is_active(trial) and _slot(trial) == slot]
-        # a database whose answer was lost was asked twice
-        mine, *again = [trial for trial in same if trial.user_attrs[_CLAIM]["token"] == token]
-        for trial in again:
+        mine = [trial for trial in same if trial.user_attrs[_CLAIM]["token"] == token]
+        for trial in mine[1:]:  # a database whose answer was lost was asked twice
             self._fail(trial._trial_id)
-        return mine._trial_id, same.index(mine)
+        return (mine[0]._trial_id, same.index(mine[0])) if mine else (None, 0)
 
     def _give_up_dead(self) -> None:
         """Free the slots of trials whose process is dead."""
-        running = [trial for trial in self._trials() if not trial.state.is_finished()]
+        running = [trial for trial in self._trials() if trial.state.name == "RUNNING"]
         over = running if self.alone else [*self._watch.given_up(running), *(t for t in running if _is_orphan(t))]
         for trial in over:
             self._fail(trial._trial_id)

@@ -11,8 +11,8 @@ from typing import Any
 from leukfeat.audit.judgement import Judgement
 from leukfeat.audit.printed import difference
 from leukfeat.audit.verdict import Verdict
-from leukfeat.reports.table import Cell, Column, Table, markdown_safe, printable
-from leukfeat.textfiles import write_text
+from leukfeat.reports.table import Cell, Column, Table, markdown_safe
+from leukfeat.textfiles import printable, write_text
 
 _COLUMNS = (
     Column("paper"),

@@ -31,8 +31,8 @@ from leukfeat.reports.inventory import keep_inventory
 from leukfeat.reports.page.material import Material
 from leukfeat.reports.pairs import Pairs
 from leukfeat.reports.sections import Drawing, Section, beside, drawings_of, pictures_of
-from leukfeat.reports.table import Table, nothing, printable
-from leukfeat.textfiles import write_text
+from leukfeat.reports.table import Table, nothing
+from leukfeat.textfiles import printable, write_text
 
 TERMINAL_METRICS = (
     "auroc",

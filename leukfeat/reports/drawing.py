@@ -12,7 +12,8 @@ from unicodedata import east_asian_width
 
 from leukfeat.reports.contents import Note
 from leukfeat.reports.sections import Drawing
-from leukfeat.reports.table import Table, printable
+from leukfeat.reports.table import Table
+from leukfeat.textfiles import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

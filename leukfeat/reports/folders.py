@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from leukfeat.audit.measurements import Measurements
-from leukfeat.errors import LeukfeatError
+from leukfeat.errors import LeukfeatError, RecipeError
 from leukfeat.evaluation.leakage_meter import LeakageMeter
 from leukfeat.evaluation.learning_curve import LearningCurve
 from leukfeat.evaluation.runs import INNER_CSV, PREDICTIONS_CSV, RECIPE_YAML, RUN_JSON
 from leukfeat.evaluation.site_matrix import SiteMatrix
 from leukfeat.evaluation.studies import Study
+from leukfeat.jsonfiles import parse_json
+from leukfeat.yamlfiles import read_yaml
 
 CARD = "model/MODEL_CARD.md"
 EXPLANATIONS = "explanations"
@@ -76,7 +77,7 @@ class RunFolder:
             files=tuple(name for name in FILES if (path / name).is_file()),
             paper=_mapping(recipe.get("paper")),
             reported={name: value for name, value in _mapping(recipe.get("reported")).items() if _number(value)},
-            unstated=tuple(map(str, recipe.get("unstated") or ())),
+            unstated=tuple(map(str, _listed(recipe.get("unstated")))),
             card=reading.text(CARD),
             areas=reading.areas(),
             explanations=reading.explanations(),
@@ -114,18 +115,17 @@ class _Reading:
             return ""
 
     def recipe(self) -> Mapping[str, Any]:
-        import yaml
-
+        file = self.path / RECIPE_YAML
         try:
-            return _mapping(yaml.safe_load(self.text(RECIPE_YAML)))
-        except yaml.YAMLError as error:
-            self.problems.append(f"{self.path / RECIPE_YAML}: cannot be read: {' '.join(str(error).split())}")
+            return _mapping(read_yaml(file) if file.is_file() else None)
+        except RecipeError as error:
+            self.problems.append(str(error))
             return {}
 
     def explanations(self) -> Mapping[str, Any]:
         name = f"{EXPLANATIONS}/explanations.json"
         try:
-            return _mapping(json.loads(self.text(name) or "{}"))
+            return _mapping(parse_json(self.text(name) or "{}"))
         except ValueError as error:
             self.problems.append(f"{self.path / name}: cannot be read: {error}")
             return {}
@@ -149,6 +149,10 @@ class _Reading:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _number(value: object) -> bool:

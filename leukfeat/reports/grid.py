@@ -21,8 +21,8 @@ from leukfeat.reports.figures.differences import ranking_drawing
 from leukfeat.reports.html import Head, render
 from leukfeat.reports.pairs import spoken
 from leukfeat.reports.sections import Section, drawings_of
-from leukfeat.reports.table import Cell, Column, Table, markdown_safe, nothing, printable
-from leukfeat.textfiles import write_text
+from leukfeat.reports.table import Cell, Column, Table, markdown_safe, nothing
+from leukfeat.textfiles import printable, write_text
 
 _RESEARCH = "Candidates are tested over data sets, never over folds. Research use only; not for diagnosis."
 

@@ -13,7 +13,8 @@ from leukfeat.evaluation.metrics import Score
 from leukfeat.evaluation.uncertainty import Estimate
 from leukfeat.reports.contents import Note
 from leukfeat.reports.sections import Section
-from leukfeat.reports.table import Cell, Column, printable
+from leukfeat.reports.table import Cell, Column
+from leukfeat.textfiles import printable
 
 if TYPE_CHECKING:
     from jinja2 import Template

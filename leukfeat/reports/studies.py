@@ -15,7 +15,8 @@ from leukfeat.evaluation.studies import Study
 from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 from leukfeat.reports.estimates import TOO_NARROW
 from leukfeat.reports.pairs import p_in_words, spoken
-from leukfeat.reports.table import Cell, Column, Table, printable
+from leukfeat.reports.table import Cell, Column, Table
+from leukfeat.textfiles import printable
 
 
 def study_table(study: Study) -> Table:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from leukfeat.evaluation.metrics import Score
 from leukfeat.evaluation.uncertainty import Estimate
-from leukfeat.textfiles import write_csv
+from leukfeat.textfiles import printable, write_csv
 
 Cell = str | int | float | Score | Estimate | None
 
 _NOTHING = "–"
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class Table:
         return [*lines, *(part for note in notes for part in note)]
 
     def to_csv(self, file: Path | str, notes: Sequence[str] | None = None) -> Path:
-        """Write CSV with numbers to the last digit.
+        """Write CSV with numbers to the last digit; no name in it is a formula to a spreadsheet, or ends a row.
 
         Parameters
         ----------
@@ -171,34 +170,18 @@ class Table:
             for column, has_interval in zip(self.columns, wide, strict=True)
             for head in (column.title, *(f"{column.title} {end}" for end in ("low", "high") if has_interval))
         ]
-        lines = [[*map(spreadsheet_safe, heads), *["undefined"] * scored, *["notes"] * (notes is not None)]]
+        lines = [[*map(printable, heads), *["undefined"] * scored, *["notes"] * (notes is not None)]]
         for number, row in enumerate(self.rows):
             reasons = dict.fromkeys(reason for cell in row for reason in _reasons(cell))
             words = (["; ".join(reasons)] if scored else []) + ([notes[number]] if notes is not None else [])
             exact = [text for cell, has_interval in zip(row, wide, strict=True) for text in _exact(cell, has_interval)]
-            lines.append([*exact, *map(spreadsheet_safe, words)])
+            lines.append([*exact, *map(printable, words)])
         return write_csv(file, lines)
 
 
 def nothing(title: str, reason: str) -> Table:
     """A table that is not there, and why."""
     return Table(title, (Column("run"),), (), (f"None: {reason}",))
-
-
-def spreadsheet_safe(name: str) -> str:
-    """A name that a spreadsheet takes as text, never as a formula, and that ends no row.
-
-    Examples
-    --------
-    >>> spreadsheet_safe("=cmd()"), spreadsheet_safe("H3")
-    ("'=cmd()", 'H3')
-    """
-    return printable(f"'{name}" if name.startswith(_FORMULA_SIGNS) else name)
-
-
-def printable(name: str) -> str:
-    """A name without control characters, which could move a terminal's cursor or colour."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf") else c for c in name)
 
 
 def markdown_safe(text: str) -> str:
@@ -241,7 +224,7 @@ def _exact(cell: Cell, has_interval: bool) -> list[str]:
     if isinstance(cell, Score):
         text = repr(cell.value) if cell.defined else ""
     elif isinstance(cell, str):
-        text = spreadsheet_safe(cell)
+        text = printable(cell)
     else:
         text = "" if cell is None else repr(cell)
     return [text, "", ""] if has_interval else [text]

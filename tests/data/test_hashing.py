@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,21 @@ def test_a_changed_file_is_read_again(tmp_path: Path, read: list[Path]) -> None:
     memo, file = HashMemo(tmp_path / "memo"), tmp_path / "a.png"
     for content, seconds in [(b"one", 1_600_000_000), (b"two", 1_600_000_001), (b"three", 1_600_000_001)]:
         assert memo.hash_files([_old(file, content, seconds)])[file] == hashlib.sha256(content).hexdigest()
+    assert len(read) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its files have no time of change")
+@pytest.mark.parametrize("how", ["moved here", "written to"])
+def test_another_file_of_the_same_size_and_time_is_read(tmp_path: Path, read: list[Path], how: str) -> None:
+    """Images of one camera have one size, and those out of one archive often one time."""
+    memo, file, other = HashMemo(tmp_path / "memo"), _old(tmp_path / "a.png", b"one"), _old(tmp_path / "b.png", b"two")
+    memo.hash_files([file, other])
+    time.sleep(0.02)  # a tick of the file system's clock
+    if how == "moved here":
+        other.rename(file)
+    else:
+        _old(file, b"two")
+    assert memo.hash_files([file])[file] == hashlib.sha256(b"two").hexdigest()
     assert len(read) == 3
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -129,11 +131,11 @@ REFUSED = {
     "TIFF bomb": (encoded(Image.new("1", (9_500, 9_500)), "TIFF", compression="group4"), "more than 89 megapixels"),
     "two TIFF pages": (
         encoded(Image.fromarray(RGB), "TIFF", save_all=True, append_images=[Image.fromarray(RGB)]),
-        "2 frames in one TIFF",
+        "several frames in one TIFF",
     ),
     "two GIF frames": (
         encoded(Image.fromarray(RGB), "GIF", save_all=True, append_images=[Image.fromarray(255 - RGB)]),
-        "2 frames in one GIF",
+        "several frames in one GIF",
     ),
     "floating point": (encoded(GREY.astype(np.float32), "TIFF"), "floating-point"),
     "32-bit integers": (encoded(GREY.astype(np.int32), "TIFF"), "32-bit integer"),
@@ -159,6 +161,30 @@ def test_what_is_no_file_is_refused_with_a_reason(tmp_path: Path) -> None:
         read_image(tmp_path / "missing.png")
     with pytest.raises(ImageError, match="cannot be read"):
         read_image(tmp_path / ("x" * 300 + ".png"))
+
+
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would keep its reader waiting for ever; a device has no end."""
+    os.mkfifo(tmp_path / "pipe.png")
+    for place in (tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(ImageError, match=r"^[^:]+: not a regular file$"):
+            read_image(place)
+
+
+def test_frames_and_scans_without_end_are_refused_at_once() -> None:
+    """Counting a gigabyte of frames takes an hour; each scan of a JPEG is a pass over all of it."""
+    frame = b",\0\0\0\0\1\0\1\0\0\2\2D\1\0"
+    film = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff" + 200_000 * frame + b";"
+    jpeg = encoded(Image.new("RGB", (2000, 2000)), "JPEG", progressive=True)
+    last = jpeg.rindex(b"\xff\xda")
+    for data, reason in (
+        (film, "several frames"),
+        (jpeg[:last] + 400 * jpeg[last:-2] + jpeg[-2:], "scans in one JPEG"),
+    ):
+        started = time.perf_counter()
+        with pytest.raises(ImageError, match=reason):
+            decode_image(data, "film")
+        assert time.perf_counter() - started < 1
 
 
 def test_bombs_are_refused_from_many_threads_without_warnings_or_global_changes() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from leukfeat.data import arrays
 from leukfeat.data.arrays import hash_members
+from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
-from leukfeat.data.pixels import CHANGED, read_row
+from leukfeat.data.pixels import CHANGED, read_picture, read_row
 from leukfeat.errors import ImageError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
@@ -45,3 +48,29 @@ def test_an_image_inside_an_array_file_that_changed_is_refused(manifest: Manifes
     read_row(manifest, 1)
     with pytest.raises(ImageError, match=CHANGED):
         read_row(manifest, 0)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_not_taken_for_the_known_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are not hashed again only where it is in the known state after they have been read."""
+    file, other = (tmp_path / "cells" / name / "cell.bmp" for name in "ab")
+    for pixels, place in zip(PIXELS, (file, other), strict=False):
+        place.parent.mkdir(parents=True)
+        Image.fromarray(pixels).save(place)
+    os.utime(file, (1e9, 1e9))
+    memo = HashMemo(tmp_path / "memo")
+    manifest = Manifest.open(tmp_path / "cells", subjects="unknown", memo=memo)
+    (known,), row = memo.recall([file]).values(), manifest.path.index("a/cell.bmp")
+    real, replaced = os.fstat, other.read_bytes()
+
+    def write_in_between(handle: int) -> os.stat_result:
+        status = real(handle)
+        if file.read_bytes() != replaced:
+            file.write_bytes(replaced)
+        return status
+
+    np.testing.assert_array_equal(read_picture(manifest, row, known), PIXELS[0])
+    monkeypatch.setattr(os, "fstat", write_in_between)
+    with pytest.raises(ImageError, match=CHANGED):
+        read_picture(manifest, row, known)

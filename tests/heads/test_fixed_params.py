@@ -53,6 +53,8 @@ def test_fixed_rounds_are_the_rounds_of_the_model(head: str) -> None:
 
 def test_a_score_that_is_no_number_ends_the_search() -> None:
     """Optuna would take it for a failed trial, ask again, and never be done."""
-    plan = StudyPlan("x", {"rows": "digest"}, n_folds=1, n_trials=2, timeout=None, seed=0, greater_is_better=True, storage=None)
+    plan = StudyPlan(
+        "x", {"rows": "digest"}, n_folds=1, n_trials=2, timeout=None, seed=0, greater_is_better=True, storage=None
+    )
     with pytest.raises(HeadError, match="the metric is nan"):
         search(lambda params: iter([(float("nan"), None)]), (), {}, plan)

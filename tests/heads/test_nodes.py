@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
+from leukfeat.heads.machines import GaussianMachine
 from leukfeat.heads.nodes import check_children, check_estimator, check_features
 from leukfeat.heads.trees import Forest
 
@@ -46,6 +47,7 @@ def test_what_scikit_learn_grew_is_sound() -> None:
     check_estimator(DecisionTreeClassifier(random_state=0).fit(X, y))
     check_estimator([("forest", Forest(n_estimators=3).fit(X, y))])
     check_estimator(KNeighborsClassifier(algorithm="brute").fit(X, y))
+    check_estimator(GaussianMachine().fit(X, y))
 
 
 @pytest.mark.parametrize(
@@ -79,4 +81,15 @@ def test_neighbours_without_labels_are_refused(change: dict[str, object]) -> Non
     model = KNeighborsClassifier(algorithm="brute").fit(X, y)
     vars(model).update(change)
     with pytest.raises(ValueError, match="neighbours"):
+        check_estimator(model)
+
+
+@pytest.mark.parametrize(
+    "change", [{"_n_support": np.array([99, 1, 1])}, {"support_vectors_": np.zeros((2, 4))}, {"probability": True}]
+)
+def test_a_machine_that_does_not_fit_together_is_refused(change: dict[str, object]) -> None:
+    """libsvm takes the numbers of vectors on trust."""
+    model = GaussianMachine().fit(X, y)
+    vars(model).update(change)
+    with pytest.raises(ValueError, match="a machine"):
         check_estimator(model)

@@ -185,6 +185,31 @@ def test_the_trial_of_another_machine_is_given_up_after_its_lease(monkeypatch: p
         _finish(storage, dead)
 
 
+class _Ruthless:
+    """A storage in which another, who believes to be alone, gives up our first trial before we look."""
+
+    def __init__(self, storage: Any) -> None:
+        self.storage, self.given_up = storage, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.storage, name)
+
+    def create_new_trial(self, study_id: int, template: Any) -> int:
+        trial_id = int(self.storage.create_new_trial(study_id, template))
+        if not self.given_up:
+            self.given_up += 1
+            self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        return trial_id
+
+
+def test_who_loses_a_trial_at_once_takes_another_and_is_not_alone() -> None:
+    slots = _slots(_Ruthless(InMemoryStorage()), alone=True)
+    claimed = slots.claim({})
+    assert claimed is not None
+    assert claimed[0] == 0
+    assert not slots.alone
+
+
 def test_who_is_alone_waits_for_nobody() -> None:
     storage = InMemoryStorage()
     dead = _left(storage, ELSEWHERE)

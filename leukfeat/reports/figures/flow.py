@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from leukfeat.reports.contents import Note
 from leukfeat.reports.drawing import INK, drawn
 from leukfeat.reports.sections import Drawing
-from leukfeat.reports.table import Cell, Column, Table, printable
+from leukfeat.reports.table import Cell, Column, Table
+from leukfeat.textfiles import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
