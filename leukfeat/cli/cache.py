@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from leukfeat.cli import options as o
 from leukfeat.cli.console import progress, say, say_json
 from leukfeat.cli.features import watcher
+from leukfeat.errors import UsageError
 
 if TYPE_CHECKING:
     from leukfeat.features.store import FeatureStore
@@ -24,16 +26,20 @@ def ls(cache: o.Cache = None, as_json: o.Json = False) -> None:
 
     Example: leukfeat cache ls
     """
-    from leukfeat.features.upkeep import list_keys
+    from leukfeat.features.upkeep import list_folders, list_keys
 
-    keys = list_keys(_store(cache))
+    store = _store(cache)
+    keys, folders = list_keys(store), list_folders(store)
     if as_json:
         say_json([key.to_dict() for key in keys])
         return
     for key in keys:
         told = f"{key.images:,} images × {key.dim}, {key.precision}, {key.parts} parts, {key.bytes / 1e6:,.1f} MB"
         say(f"{key.folder}: {key.problem or told}" + (f"; weights: {key.origin}" if key.origin else ""))
-    say(f"{len(keys)} keys, {sum(key.bytes for key in keys) / 1e6:,.1f} MB in {_store(cache).root}")
+    for folder in folders:
+        say(f"{folder.folder}/: {folder.files} files, {folder.bytes / 1e6:,.1f} MB")
+    size = sum(key.bytes for key in keys) + sum(folder.bytes for folder in folders)
+    say(f"{len(keys)} keys, {size / 1e6:,.1f} MB in {store.root}")
 
 
 @app.command("verify")
@@ -57,8 +63,17 @@ def verify(cache: o.Cache = None, as_json: o.Json = False) -> None:
 @app.command("gc")
 def gc(
     cache: o.Cache = None,
+    older_than: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Also delete what nothing has been added to for so long.")
+    ] = None,
     unused_days: Annotated[
-        float | None, typer.Option(metavar="DAYS", help="Also delete keys nobody has added to for so long.")
+        float | None, typer.Option(metavar="DAYS", help="Also delete what nobody has used for so long.")
+    ] = None,
+    keep_bytes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Also delete what was used least recently, until so much is left, e.g. 20GB."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this only say what would be done.")] = False,
     as_json: o.Json = False,
@@ -67,9 +82,15 @@ def gc(
 
     Example: leukfeat cache gc
     """
-    from leukfeat.features.upkeep import collect_garbage
+    from leukfeat.features.garbage import collect_garbage
 
-    removals = collect_garbage(_store(cache), unused_days=unused_days, dry_run=not yes)
+    removals = collect_garbage(
+        _store(cache),
+        older_than_days=older_than,
+        unused_days=unused_days,
+        keep_bytes=None if keep_bytes is None else _bytes_of(keep_bytes),
+        dry_run=not yes,
+    )
     if as_json:
         say_json([{**asdict(removal), "path": str(removal.path)} for removal in removals])
         return
@@ -86,7 +107,7 @@ def compact(cache: o.Cache = None, as_json: o.Json = False) -> None:
 
     Example: leukfeat cache compact
     """
-    from leukfeat.features.upkeep import compact as compact_store
+    from leukfeat.features.compaction import compact as compact_store
 
     joined = compact_store(_store(cache))
     if as_json:
@@ -97,12 +118,71 @@ def compact(cache: o.Cache = None, as_json: o.Json = False) -> None:
     say(f"{len(joined)} keys compacted")
 
 
+@app.command("merge")
+def merge(
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Another feature store; it is only read.")],
+    cache: o.Cache = None,
+    as_json: o.Json = False,
+) -> None:
+    """Add the rows of another store that are missing here; exit status 1 when some had to be left out.
+
+    Example: leukfeat cache merge colleague/cache
+    """
+    from leukfeat.features.merging import merge as merge_stores
+    from leukfeat.features.store import FeatureStore
+
+    merged = merge_stores(_store(cache), FeatureStore(other))
+    if as_json:
+        say_json(asdict(merged))
+    else:
+        for problem in merged.problems:
+            say(f"  {problem}")
+        both = f", differing by {merged.largest_difference:.1e} at most" if merged.held else ""
+        say(
+            f"{merged.keys} keys, {merged.parts} parts: {merged.added:,} rows added, {merged.held:,} held before{both},"
+            f" {len(merged.problems)} problems"
+        )
+    raise typer.Exit(1 if merged.problems else 0)
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="HDF5, parquet, npz or h5ad files, or a folder of HDF5 files."),
+    ],
+    encoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What computed them. [default: what the files say]")
+    ] = None,
+    cache: o.Cache = None,
+    as_json: o.Json = False,
+) -> None:
+    """Take features of other tools (CLAM, TRIDENT, STAMP, thingsvision) into the store, with their ids.
+
+    Example: leukfeat cache import features.h5
+    """
+    from leukfeat.features.importing import import_features
+
+    found = import_features(files, _store(cache), encoder=encoder)
+    if as_json:
+        say_json({**asdict(found), "folder": str(found.folder)})
+        return
+    say(f"{found.folder}: {found.samples:,} samples × {found.dim} of {found.encoder}, {found.added:,} added")
+    say(f"use them with: leukfeat fit-head DATA --features {found.folder} --head xgboost")
+
+
 @app.command("export")
 def export(
     data: o.Data = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="Ends in .h5, .parquet or .npz.")
+        Path, typer.Option("-o", "--output", metavar="FILE", help="Ends in .h5, .parquet, .npz or .h5ad.")
     ] = Path("features.h5"),
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="h5, clam (a folder), parquet, npz or anndata. [default: the suffix]"
+        ),
+    ] = None,
     backbone: o.BackboneNames = None,
     weights: o.Weights = None,
     pooling: o.Pooling = None,
@@ -112,8 +192,9 @@ def export(
     dataset: o.Dataset = None,
     subjects: o.Subjects = None,
     subjects_from: o.SubjectsFrom = None,
+    follow_links: o.FollowLinks = False,
 ) -> None:
-    """Write stored features with paths, labels and subjects for other tools (CLAM, TRIDENT, STAMP, pandas, NumPy).
+    """Write stored features with paths, labels and subjects for other tools (CLAM, TRIDENT, STAMP, AnnData, pandas).
 
     Several backbones are put side by side.
 
@@ -124,11 +205,20 @@ def export(
 
     recipe = o.recipe_of(data, {**o.flags_of(given), "backbone": o.backbones_of(given)})
     with progress() as shown:
-        features, missing = export_recipe(recipe, output, watcher(shown, quiet=False))
+        features, missing = export_recipe(recipe, output, watcher(shown, quiet=False), form=form)
     say(
         f"wrote {output}: {len(features):,} samples × {features.dim}"
         + (f", {missing:,} without features" if missing else "")
     )
+
+
+def _bytes_of(size: str) -> int:
+    """A size as people write it: 500MB, 1.5 TB, 20GiB, or a number of bytes."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?\s*", size, re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"--keep-bytes {size}: write a size, e.g. 500MB or 20GB")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** ("", "k", "m", "g", "t").index(prefix.lower()))
 
 
 def _store(cache: Path | None) -> FeatureStore:

@@ -15,7 +15,7 @@ from leukfeat.backbones.batches import DEFAULT_BATCH, Batches, ImageBatch, Timin
 from leukfeat.backbones.inputs import DECODER
 from leukfeat.backbones.resolution import Resolution, remember
 from leukfeat.backbones.spec import BackboneSpec
-from leukfeat.backbones.stream import ImageWork
+from leukfeat.backbones.stream import ImageWork, default_workers
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import UsageError, WeightsError
@@ -43,17 +43,20 @@ class Manner:
         A name in :data:`leukfeat.backbones.engines.ENGINES`, or ``"auto"``.
     batch_size : int or None
         Images a forward pass; None for what the engine likes.
-    num_workers : int
-        Threads that decode.
+    num_workers : int or None
+        Threads that decode; None for one a processor.
     told : callable(str) or None
         Takes a line for people: which engine was chosen, and why.
+    images : int or None
+        How many will go through this engine, where that is more than are asked for at a time.
     """
 
     device: str
     engine: str
     batch_size: int | None
-    num_workers: int
+    num_workers: int | None
     told: Callable[[str], None] | None = None
+    images: int | None = None
 
 
 class Computation:
@@ -91,7 +94,7 @@ class Computation:
             work,
             self.key.resolution.inputs,
             batch_size=self._how.batch_size or DEFAULT_BATCH,
-            num_workers=self._how.num_workers,
+            num_workers=self._how.num_workers or default_workers(),
             memo=self._memo,
         ) as batches:
             batches.timing = self.timing
@@ -163,7 +166,7 @@ class Computation:
             self.key.resolution.inputs,
             where,
             self.key.precision,
-            images=n_images,
+            images=self._how.images or n_images,
             identity=self.key.digest,
             models=self._store.engines,
             told=self._how.told,

@@ -1,61 +1,60 @@
-"""Features from and to files other tools know: HDF5, parquet, npz. Nothing is ever unpickled.
+"""Features from and to files other tools know: HDF5, CLAM's folders, AnnData, parquet, npz. Nothing is unpickled.
 
 The HDF5 file has what readers of CLAM, TRIDENT, STAMP and thingsvision look for: ``features`` (n, d) with the alias
 ``feats``, ``coords`` (zeros: a cell has no place on a slide), ``paths``, ``labels``, ``subject``, and the attributes
 ``encoder``, ``leukfeat_version`` and ``provenance`` (JSON).
 
-A large matrix that lies in one piece in an HDF5 file, as in those written here, is not read but mapped: processes that
-use it share the pages of the file.
+HDF5 is read in a process of its own (:mod:`leukfeat.features.foreign`). A large matrix that lies there in one piece, as
+in the files written here, is not read but mapped: processes that use it share the pages of the file.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import zipfile
-from collections.abc import Callable, Mapping
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import h5py
-import numpy as np
-from numpy.typing import NDArray
-
+from leukfeat.data.arrays import DAMAGED
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import StoreError, UnknownNameError
-from leukfeat.features.store import leukfeat_version
+from leukfeat.features import parts
+from leukfeat.features.columnar import read_npz, read_parquet, write_npz, write_parquet
+from leukfeat.features.foreign import ID_NAMES, Content, Reader, read_hdf5
+from leukfeat.features.hdf5_files import BAGS, write_anndata, write_clam, write_hdf5
+from leukfeat.features.record import Record
+from leukfeat.features.shelf import Shelf
+from leukfeat.features.store import PROVENANCE, leukfeat_version, read_provenance
 from leukfeat.features.table import Features
-from leukfeat.textfiles import whole_file
+from leukfeat.textfiles import TEMPORARY, whole_file
 
-FEATURE_NAMES = ("features", "feats", "embeddings")
-ID_NAMES = ("sample_ids", "sample", "ids", "paths", "filenames")
-
-_MAPPED_FROM = 64 * 2**20  # bytes; a smaller matrix is read, so that whoever writes over the file does no harm
-_BLOCK = 16 * 2**20  # bytes that are read and converted at a time
+FILE_NAMES = "file_names.txt"  # that thingsvision writes beside its features
 
 
-@dataclass(frozen=True)
-class _Record:
-    """Features as any of the formats holds them."""
-
-    X: NDArray[np.float32]
-    columns: Mapping[str, tuple[str, ...]]  # text columns, one entry a row
-    facts: Mapping[str, Any]  # encoder, leukfeat_version, provenance, seen
-
-
-def write_features(features: Features, file: Path | str, manifest: Manifest | None = None) -> Path:
-    """Write features; the suffix chooses the format.
+def write_features(
+    features: Features, file: Path | str, manifest: Manifest | None = None, *, form: str | None = None
+) -> Path:
+    """Write features for other tools.
 
     Parameters
     ----------
     features : Features
         What to write.
     file : path
-        Ends in ``.h5``, ``.hdf5``, ``.parquet`` or ``.npz``. It appears whole or not at all.
+        It appears whole or not at all. ``"clam"`` writes a folder.
     manifest : Manifest or None
         Gives paths, labels and subjects; without it the sample id stands for the path, and the others are empty.
+    form : str or None
+        A name in :data:`FORMATS`; None for what the suffix says.
 
     Returns
     -------
@@ -65,18 +64,43 @@ def write_features(features: Features, file: Path | str, manifest: Manifest | No
     Raises
     ------
     UnknownNameError
-        Another suffix.
+        Another format, or a suffix that says none.
     StoreError
         The file cannot be written.
     """
     file = Path(file)
-    form = _format_of(file)
+    chosen = _format_of(file) if form is None else _format_named(form)
+    whole = whole_file if chosen.suffixes else _whole_folder
     try:
-        with whole_file(file) as temporary:
-            form.write(temporary, _record_of(features, manifest))
-    except OSError as error:
-        raise StoreError(f"{file}: features cannot be written: {error.strerror or error}") from error
+        with whole(file) as temporary:
+            _check_room(temporary.parent, features)
+            chosen.write(temporary, _record_of(features, manifest))
+    except (OSError, RuntimeError) as error:  # RuntimeError: HDF5's word for a disk that is full
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise StoreError(f"{file}: features cannot be written: {reason}") from error
     return file
+
+
+def _check_room(folder: Path, features: Features) -> None:
+    """Say that the disk is full before HDF5 finds out, which reports pages of its own then."""
+    free = shutil.disk_usage(folder).free
+    if free < features.X.nbytes:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({free:,} of {features.X.nbytes:,} bytes are free)")
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder that takes its name when the block ends well; one that is there is never replaced."""
+    if folder.exists():
+        raise StoreError(f"{folder}: is there already; name another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f"{TEMPORARY}{folder.name[:40]}-{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def read_features(file: Path | str) -> Features:
@@ -85,8 +109,10 @@ def read_features(file: Path | str) -> Features:
     Parameters
     ----------
     file : path
-        HDF5, parquet or npz with a matrix called ``features``, ``feats`` or ``embeddings`` and ids called
-        ``sample_ids``, ``sample``, ``ids``, ``paths`` or ``filenames``.
+        HDF5, parquet or npz with a matrix called ``features``, ``feats``, ``embeddings`` or ``X`` and ids called
+        ``sample_ids``, ``sample``, ``ids``, ``paths`` or ``filenames``; a folder with one HDF5 file a slide; or a key's
+        folder in a feature store. An HDF5 file without ids takes them from ``file_names.txt`` beside it (thingsvision),
+        from ``coords`` (``<file>/<x>_<y>``), or, with a single row, from its own name.
 
     Returns
     -------
@@ -101,18 +127,24 @@ def read_features(file: Path | str) -> Features:
         The file is missing, damaged, lacks features or ids, or holds values that are not finite.
     """
     file = Path(file)
+    if file.is_dir():
+        return _read_key(file) if (file / PROVENANCE).exists() else _read_bags(file)
     form = _format_of(file)
     if not file.is_file():
         raise StoreError(f"{file}: no such feature file")
+    return _features(file, form.read)
+
+
+def _features(file: Path, read: Callable[[Path], Record]) -> Features:
     try:
-        record = form.read(file)
+        record = read(file)
         told = record.facts.get("seen")
         seen = Seen.from_description(told) if told else Seen(unknown=True)
+        provenance = dict(record.facts.get("provenance") or {})
     except StoreError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise StoreError(f"{file}: features cannot be read: {' '.join(str(error).split())}") from error
-    provenance = dict(record.facts.get("provenance") or {})
     try:
         return Features(
             X=record.X,
@@ -124,7 +156,44 @@ def read_features(file: Path | str) -> Features:
         raise StoreError(f"{file}: {error}") from error
 
 
-def _record_of(features: Features, manifest: Manifest | None) -> _Record:
+def _read_bags(folder: Path) -> Features:
+    """One HDF5 file a slide, or a subject: the rows of all, one below the other."""
+    files = sorted([*folder.glob("*.h5"), *(folder / BAGS).glob("*.h5")])
+    if not files:
+        raise StoreError(f"{folder}: neither HDF5 files nor a key of a feature store in this folder")
+    n = min(8, os.cpu_count() or 1, len(files))
+    with ThreadPoolExecutor(max_workers=n) as pool:
+        tables = pool.map(_read_several, [files[start::n] for start in range(n)])
+    of_file = {file: table for some in tables for file, table in some}
+    return Features.stack([of_file[file] for file in files])
+
+
+def _read_several(files: Sequence[Path]) -> list[tuple[Path, Features]]:
+    """Files one after the other, with one process for all of them."""
+    with Reader() as reader:
+        return [(file, _features(file, lambda file: _hdf5_record(file, reader.read(file)))) for file in files]
+
+
+def _read_key(folder: Path) -> Features:
+    """All rows of a key, under the sample ids they were written with."""
+    provenance = read_provenance(folder)
+    shelf = Shelf(folder)
+    digests: list[str] = []
+    samples: list[str] = []
+    for header, answering in zip(shelf.headers, shelf.answering(), strict=True):
+        names = parts.read_sample_ids(header)
+        digests += header.texts(answering)
+        samples += [names[row] for row in answering]
+    told = provenance.get("seen")
+    return Features(
+        X=shelf.read(digests),
+        sample_ids=tuple(samples),
+        seen=Seen.from_description(told) if told else Seen(unknown=True),
+        provenance={"key": provenance.get("digest"), "inputs": provenance["key"], "origin": provenance.get("origin")},
+    )
+
+
+def _record_of(features: Features, manifest: Manifest | None) -> Record:
     columns = {"sample_ids": features.sample_ids, "paths": features.sample_ids}
     columns |= {name: ("",) * len(features) for name in ("labels", "subject")}
     if manifest is not None:
@@ -141,7 +210,7 @@ def _record_of(features: Features, manifest: Manifest | None) -> _Record:
         "provenance": dict(features.provenance),
         "seen": features.seen.describe(),
     }
-    return _Record(features.X, columns, facts)
+    return Record(features.X, columns, facts)
 
 
 def _encoder(provenance: Mapping[str, Any]) -> str:
@@ -155,127 +224,73 @@ def _encoder(provenance: Mapping[str, Any]) -> str:
 # ---------------------------------------------------------------------- HDF5
 
 
-def _write_hdf5(file: Path, record: _Record) -> None:
-    text = h5py.string_dtype("utf-8")
-    with h5py.File(file, "w", locking=False) as out:
-        features = out.create_dataset("features", data=record.X)  # in one piece, so that it can be mapped
-        out["feats"] = features  # a second name for the same numbers
-        out.create_dataset("coords", data=np.zeros((len(record.X), 2), dtype=np.int64))
-        for name, column in record.columns.items():
-            out.create_dataset(name, data=list(column), dtype=text)
-        facts = record.facts
-        out.attrs["encoder"], out.attrs["leukfeat_version"] = facts["encoder"], facts["leukfeat_version"]
-        out.attrs["provenance"] = json.dumps(facts["provenance"], sort_keys=True)
-        # attributes are limited to 64 kB, and a fine-tuned encoder may have seen many images
-        out.create_dataset("seen", data=json.dumps(facts["seen"]), dtype=text)
+def _read_hdf5(file: Path) -> Record:
+    return _hdf5_record(file, read_hdf5(file))
 
 
-def _read_hdf5(file: Path) -> _Record:
-    with h5py.File(file, "r", locking=False) as found:
-        X = _mapped_or_read(file, found[_one_of(file, "features", FEATURE_NAMES, found)])
-        if X.ndim == 3 and X.shape[0] == 1:
-            X = X[0]  # one bag of instances, as some slide tools write it
-        ids = found[_one_of(file, "sample ids", ID_NAMES, found)][()]
-        facts: dict[str, Any] = {"encoder": found.attrs.get("encoder", "unknown")}
-        if "provenance" in found.attrs and "seen" in found:
-            facts["provenance"] = json.loads(found.attrs["provenance"])
-            facts["seen"] = json.loads(found["seen"].asstr()[()])
-    return _Record(X, {"sample_ids": _texts(ids)}, facts)
+def _hdf5_record(file: Path, content: Content) -> Record:
+    facts: dict[str, Any] = {"encoder": content.facts.get("encoder", content.facts.get("extractor", "unknown"))}
+    if "provenance" in content.facts and "seen" in content.facts:
+        facts |= {name: json.loads(content.facts[name]) for name in ("provenance", "seen")}
+    return Record(content.X, {"sample_ids": _ids_of(file, content)}, facts)
 
 
-def _mapped_or_read(file: Path, stored: Any) -> NDArray[Any]:
-    """A matrix of an HDF5 file: a map of the file where that is possible, else float32 that were read in blocks."""
-    offset = None if stored.external or stored.is_virtual else stored.id.get_offset()  # None of chunks
-    if offset is not None and stored.dtype == np.float32 and stored.dtype.isnative and stored.nbytes >= _MAPPED_FROM:
-        return np.memmap(file, dtype=np.float32, mode="r", offset=offset, shape=stored.shape)
-    if stored.ndim != 2 or stored.dtype.kind not in "fiu":
-        return np.asarray(stored[()])
-    X = np.empty(stored.shape, dtype=np.float32)
-    rows = max(1, _BLOCK // max(1, stored.dtype.itemsize * stored.shape[1]))
-    for start in range(0, len(X), rows):
-        block = np.s_[start : min(start + rows, len(X))]
-        stored.read_direct(X, block, block)
-    return X
-
-
-# ---------------------------------------------------------------------- npz
-
-
-def _write_npz(file: Path, record: _Record) -> None:
-    columns = {name: np.array(column, dtype=np.str_) for name, column in record.columns.items()}
-    facts = {name: np.array(json.dumps(value, sort_keys=True)) for name, value in record.facts.items()}
-    with file.open("wb") as stream:
-        np.savez(stream, features=record.X, **columns, **facts)  # type: ignore[arg-type]
-
-
-def _read_npz(file: Path) -> _Record:
-    with np.load(file, allow_pickle=False) as found:
-        X = found[_one_of(file, "features", FEATURE_NAMES, found)]
-        ids = found[_one_of(file, "sample ids", ID_NAMES, found)]
-        facts = {name: json.loads(str(found[name])) for name in ("encoder", "provenance", "seen") if name in found}
-    return _Record(X, {"sample_ids": _texts(ids)}, facts)
-
-
-# ---------------------------------------------------------------------- parquet
-
-
-def _write_parquet(file: Path, record: _Record) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(record.X.reshape(-1)), max(1, record.X.shape[1]))
-    table = pa.table({**{name: list(column) for name, column in record.columns.items()}, "features": vectors})
-    pq.write_table(table.replace_schema_metadata({"leukfeat": json.dumps(dict(record.facts), sort_keys=True)}), file)
-
-
-def _read_parquet(file: Path) -> _Record:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(file)
-    named = {name: name for name in table.column_names}
-    vectors = table.column(_one_of(file, "features", FEATURE_NAMES, named)).combine_chunks()
-    lengths = (
-        np.unique(np.diff(np.asarray(vectors.offsets))) if hasattr(vectors, "offsets") else [vectors.type.list_size]
-    )
-    if len(lengths) > 1 or vectors.null_count:
-        raise StoreError(f"{file}: its vectors have different lengths or gaps")
-    values = vectors.flatten().to_numpy(zero_copy_only=False)
-    ids = table.column(_one_of(file, "sample ids", ID_NAMES, named)).to_pylist()
-    facts = json.loads((table.schema.metadata or {}).get(b"leukfeat", b"{}"))
-    return _Record(values.reshape(table.num_rows, -1), {"sample_ids": _texts(np.array(ids, dtype=object))}, facts)
-
-
-# ---------------------------------------------------------------------- what the formats share
+def _ids_of(file: Path, content: Content) -> tuple[str, ...]:
+    """The ids in the file, or those that the tool that wrote it keeps elsewhere."""
+    if content.ids is not None:
+        return content.ids
+    beside = file.with_name(FILE_NAMES)
+    if beside.is_file():
+        names = tuple(line for line in beside.read_text(encoding="utf-8").splitlines() if line)
+        if len(names) == len(content.X):
+            return names
+        raise StoreError(f"{beside}: {len(names)} names for the {len(content.X)} rows of {file.name}")
+    if content.coords is not None:
+        return tuple(f"{file.stem}/{x}_{y}" for x, y in content.coords)
+    if len(content.X) == 1:
+        return (file.stem,)
+    looked = f"{', '.join(ID_NAMES)}, coords, and {FILE_NAMES} beside it"
+    raise StoreError(f"{file}: has no sample ids; looked for {looked}; it holds {', '.join(content.names)}")
 
 
 @dataclass(frozen=True)
-class _Format:
-    read: Callable[[Path], _Record]
-    write: Callable[[Path, _Record], None]
+class Format:
+    """A format of feature files.
+
+    Attributes
+    ----------
+    suffixes : tuple of str
+        By which a file is known; none for a folder.
+    read : callable(Path) -> Record
+        Reads one.
+    write : callable(Path, Record) -> None
+        Writes one.
+    """
+
+    suffixes: tuple[str, ...]
+    read: Callable[[Path], Record]
+    write: Callable[[Path, Record], None]
 
 
-FORMATS: Mapping[str, _Format] = MappingProxyType(
+FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        ".h5": _Format(_read_hdf5, _write_hdf5),
-        ".hdf5": _Format(_read_hdf5, _write_hdf5),
-        ".npz": _Format(_read_npz, _write_npz),
-        ".parquet": _Format(_read_parquet, _write_parquet),
+        "h5": Format((".h5", ".hdf5"), _read_hdf5, write_hdf5),
+        "clam": Format((), _read_hdf5, write_clam),
+        "parquet": Format((".parquet",), read_parquet, write_parquet),
+        "npz": Format((".npz",), read_npz, write_npz),
+        "anndata": Format((".h5ad",), _read_hdf5, write_anndata),
     }
 )
 
 
-def _format_of(file: Path) -> _Format:
-    if file.suffix.lower() not in FORMATS:
-        raise UnknownNameError("feature file format", file.suffix or file.name, FORMATS)
-    return FORMATS[file.suffix.lower()]
+def _format_of(file: Path) -> Format:
+    known = {suffix: form for form in FORMATS.values() for suffix in form.suffixes}
+    if file.suffix.lower() not in known:
+        raise UnknownNameError("feature file format", file.suffix or file.name, known)
+    return known[file.suffix.lower()]
 
 
-def _one_of(file: Path, what: str, names: tuple[str, ...], found: Any) -> str:
-    name = next((name for name in names if name in found), None)
-    if name is None:
-        raise StoreError(f"{file}: has no {what}; looked for {', '.join(names)}; it holds {', '.join(found)}")
-    return name
-
-
-def _texts(ids: NDArray[Any]) -> tuple[str, ...]:
-    return tuple(value.decode() if isinstance(value, bytes) else str(value) for value in ids.tolist())
+def _format_named(name: str) -> Format:
+    if name not in FORMATS:
+        raise UnknownNameError("feature file format", name, FORMATS)
+    return FORMATS[name]

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from leukfeat.backbones.batches import Timing
 from leukfeat.backbones.resolution import resolve
 from leukfeat.backbones.spec import BackboneSpec
-from leukfeat.backbones.stream import ImageWork, arranged_images, changed_rows, default_workers
+from leukfeat.backbones.stream import ImageWork, arranged_images, changed_rows
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import StoreError, UnknownNameError, UsageError
 from leukfeat.features.computation import Computation, Manner, Progress
+from leukfeat.features.shards import ShardedComputation, Spread
 from leukfeat.features.store import PRECISIONS, FeatureKey, FeatureStore
 from leukfeat.features.table import Features
 
@@ -49,7 +50,10 @@ class ExtractionReport:
     engine : str or None
         What computed; None where nothing was computed.
     timing : Timing
-        Where the seconds went; what is left of ``seconds`` is looking up rows and files.
+        Where the seconds went, those of several workers added up; what is left of ``seconds`` is looking up rows and
+        files.
+    at_once : int
+        How many workers computed at a time.
     """
 
     backbone: str
@@ -63,6 +67,7 @@ class ExtractionReport:
     seconds: float
     engine: str | None
     timing: Timing
+    at_once: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON types."""
@@ -88,9 +93,11 @@ class ExtractionReport:
             "writing": self.timing.writing,
             "loading": self.timing.loading,
         }
-        shares = ", ".join(f"{name} {seconds / self.seconds:.0%}" for name, seconds in spent.items())
+        available = self.seconds * self.at_once
+        shares = ", ".join(f"{name} {seconds / available:.0%}" for name, seconds in spent.items())
+        workers = f" with {self.at_once} workers" if self.at_once > 1 else ""
         return (
-            f" ({self.computed / self.seconds:.1f} images/s: {shares}; decoding beside it"
+            f" ({self.computed / self.seconds:.1f} images/s{workers}: {shares}; decoding beside it"
             f" {self.timing.decoding:.1f} thread-seconds)"
         )
 
@@ -109,6 +116,7 @@ def extract(
     engine: str = "auto",
     memo: HashMemo | None = None,
     told: Callable[[str], None] | None = None,
+    spread: Spread | None = None,
 ) -> ExtractionReport:
     """Make sure that the store holds the features of a manifest's images.
 
@@ -141,6 +149,8 @@ def extract(
         Remembers the digests of files between runs.
     told : callable(str) or None
         Takes a line for people: which engine was chosen, and why.
+    spread : Spread or None
+        Workers that compute shards of the missing images; None computes them in this process.
 
     Returns
     -------
@@ -155,6 +165,8 @@ def extract(
         Weights that cannot be had, or do not fit.
     StoreError
         A store that cannot be read or written.
+    WorkerError
+        Workers that lack what they need, or shards that were lost too often.
     """
     if any(number is not None and number < 1 for number in (batch_size, num_workers)):
         raise UsageError(f"batch size {batch_size} with {num_workers} workers; both must be at least 1")
@@ -165,8 +177,10 @@ def extract(
     asked = _rows(manifest, rows)
     needed = _needed(manifest, asked)
     shelf = store.open(key)
-    stored = [item for item in needed if item.sha256 in shelf]
-    wanted = [item for item in needed if item.sha256 not in shelf]
+    held = shelf.holds([item.sha256 for item in needed])
+    stored = [item for item, there in zip(needed, held, strict=True) if there]
+    wanted = [item for item, there in zip(needed, held, strict=True) if not there]
+    shelf.check([item.sha256 for item in stored])
 
     # The first row of an image still to be computed is checked as it is read. The others would not be looked at.
     failed = changed_rows(
@@ -175,8 +189,10 @@ def extract(
         memo,
     )
     wanted = [ImageWork(item.sha256, tuple(row for row in item.rows if row not in failed)) for item in wanted]
-    how = Manner(device, engine, batch_size, num_workers or default_workers(), told)
-    computation = Computation(spec, key, manifest, store, memo, how)
+    how = Manner(device, engine, batch_size, num_workers, told)
+    computation: Computation | ShardedComputation = Computation(spec, key, manifest, store, memo, how)
+    if spread is not None:
+        computation = ShardedComputation(spec, key, manifest, store, memo, how, spread)
     computation.timing.loading += resolving
     unreadable = [ImageWork("", (row,)) for row in asked if not manifest.sha256[row]]
     for result in arranged_images(manifest, unreadable, key.resolution.inputs, 1, 1):
@@ -194,6 +210,7 @@ def extract(
         seconds=time.perf_counter() - started,
         engine=computation.engine,
         timing=computation.timing,
+        at_once=1 if spread is None else spread.at_once,
     )
 
 
@@ -228,7 +245,10 @@ def load_features(
     key = _key(spec, store, amp_dtype, memo)
     shelf = store.open(key)
     asked = _rows(manifest, rows)
-    held = [row for row in asked if manifest.sha256[row] and manifest.sha256[row] in shelf]
+    known = [row for row in asked if manifest.sha256[row]]
+    held = [
+        row for row, there in zip(known, shelf.holds([manifest.sha256[row] for row in known]), strict=True) if there
+    ]
     changed = changed_rows(manifest, held, memo)
     held = [row for row in held if row not in changed]
     if not held:

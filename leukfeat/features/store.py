@@ -4,23 +4,27 @@ Layout::
 
     <root>/resolved/<question>.json          what a backbone came to, so that a warm run needs no torch
     <root>/engines/                          networks as engines want them, exported or compiled once
+    <root>/trained/                          networks that were trained
     <root>/<readable>-<key12>/provenance.json  the inputs of the key, in full
     <root>/<readable>-<key12>/part-*.h5        rows; never modified, only added
+    <root>/<readable>-<key12>/used             its time says when rows were last looked up
 
 Any number of processes and machines may read and add at the same time: a part appears under its name when it is whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +33,40 @@ from leukfeat.backbones.resolution import Resolution
 from leukfeat.backbones.spec import canonical_json
 from leukfeat.errors import StoreError
 from leukfeat.features import parts
-from leukfeat.textfiles import write_text
+from leukfeat.features.shelf import Shelf
+from leukfeat.textfiles import TEMPORARY, write_text
 
 PROVENANCE = "provenance.json"
 RESOLVED = "resolved"
 ENGINES = "engines"
+TRAINED = "trained"
+USED = "used"
 PRECISIONS = ("fp32", "float16", "bfloat16")
+KEY_SCHEMA = 2  # of what the inputs mean; how rows are stored has a number of its own
+
+_SECONDS_BETWEEN_STAMPS = 3_600
+
+
+class Key(Protocol):
+    """What names a folder of a store.
+
+    Attributes
+    ----------
+    inputs : mapping
+        Everything vectors depend on, known before any is computed; JSON types.
+    provenance : mapping
+        What is recorded in the folder beside it: origin, versions.
+    """
+
+    @property
+    def inputs(self) -> Mapping[str, Any]: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """Everything vectors depend on, known before any is computed.
+    """The key of vectors that leukfeat computes.
 
     Attributes
     ----------
@@ -55,7 +82,13 @@ class FeatureKey:
     @cached_property
     def inputs(self) -> dict[str, Any]:
         """What is hashed, as JSON types."""
-        return {**self.resolution.identity(), "precision": self.precision, "schema": parts.SCHEMA}
+        return {**self.resolution.identity(), "precision": self.precision, "schema": KEY_SCHEMA}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the weights came from, and versions."""
+        versions = {**self.resolution.versions, "leukfeat": leukfeat_version()}
+        return {"origin": self.resolution.origin, "versions": versions}
 
     @cached_property
     def digest(self) -> str:
@@ -65,10 +98,21 @@ class FeatureKey:
     @property
     def folder_name(self) -> str:
         """Readable beginning and the first 12 digits of the digest; a function of the inputs alone."""
-        inputs = self.inputs
-        words = [inputs["architecture"], inputs["pooling"]] + ([inputs["layer"]] if inputs["layer"] else [])
-        readable = re.sub(r"[^A-Za-z0-9_.]+", "_", "-".join(words))[:60]
-        return f"{readable}-{self.digest[:12]}"
+        return folder_name(self.inputs)
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """A key as it is recorded in a store: of vectors that leukfeat did not compute, or not here.
+
+    Attributes
+    ----------
+    inputs, provenance : mapping
+        As :class:`Key` has it.
+    """
+
+    inputs: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
 
 def key_digest(inputs: Mapping[str, Any]) -> str:
@@ -76,64 +120,11 @@ def key_digest(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(dict(inputs)).encode()).hexdigest()
 
 
-class Shelf:
-    """The parts of one key as they were when it was opened.
-
-    Parameters
-    ----------
-    folder : Path
-        The key's folder; it need not exist yet.
-
-    Raises
-    ------
-    StoreError
-        A part cannot be trusted.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.headers = [parts.read_header(file) for file in parts.list_parts(folder)]
-        dims = {header.dim for header in self.headers if len(header)}
-        if len(dims) > 1:
-            raise StoreError(f"{folder}: parts of different dimensions {sorted(dims)}; run leukfeat cache verify")
-        self.dim = dims.pop() if dims else None
-        self._place: dict[bytes, tuple[int, int]] = {}
-        for number, header in enumerate(self.headers):
-            for row, digest in enumerate(header.sha256.tolist()):
-                self._place.setdefault(digest, (number, row))  # the oldest part answers, so an answer never changes
-
-    def __len__(self) -> int:
-        return len(self._place)
-
-    def __contains__(self, sha256: str) -> bool:
-        return sha256.encode() in self._place
-
-    def read(self, sha256: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of images.
-
-        Parameters
-        ----------
-        sha256 : sequence of str
-            Hexadecimal digests, each of them stored; the same one may stand there twice.
-
-        Returns
-        -------
-        ndarray of shape (len(sha256), d), float32
-
-        Raises
-        ------
-        StoreError
-            An image is not stored, or a part is damaged.
-        """
-        missing = next((digest for digest in sha256 if digest not in self), None)
-        if missing is not None:
-            raise StoreError(f"{self.folder}: no features of image {missing[:12]}…; run leukfeat extract")
-        found = np.array([self._place[digest.encode()] for digest in sha256], dtype=np.int64).reshape(-1, 2)
-        X = np.empty((len(found), self.dim or 0), dtype=np.float32)
-        for number in np.unique(found[:, 0]):
-            places = np.flatnonzero(found[:, 0] == number)
-            parts.read_rows(self.headers[number].file, found[places, 1], X, places)
-        return X
+def folder_name(inputs: Mapping[str, Any]) -> str:
+    """Name of the folder of a key: architecture, pooling, layer, and the first 12 digits of its digest."""
+    words = [inputs["architecture"], inputs["pooling"]] + ([inputs["layer"]] if inputs["layer"] else [])
+    readable = re.sub(r"[^A-Za-z0-9_.]+", "_", "-".join(words))[:60]
+    return f"{readable}-{key_digest(inputs)[:12]}"
 
 
 class FeatureStore:
@@ -168,11 +159,16 @@ class FeatureStore:
         """Where engines keep networks that they have exported or compiled."""
         return self.root / ENGINES
 
-    def folder(self, key: FeatureKey) -> Path:
-        """Where a key's parts are."""
-        return self.root / key.folder_name
+    @property
+    def trained(self) -> Path:
+        """Where networks are kept that were trained."""
+        return self.root / TRAINED
 
-    def open(self, key: FeatureKey) -> Shelf:
+    def folder(self, key: Key) -> Path:
+        """Where a key's parts are."""
+        return self.root / folder_name(key.inputs)
+
+    def open(self, key: Key) -> Shelf:
         """What is stored under a key.
 
         Raises
@@ -183,13 +179,14 @@ class FeatureStore:
         folder = self.folder(key)
         if folder.is_dir() and (folder / PROVENANCE).exists():
             kept = read_provenance(folder)["key"]
-            if key_digest(kept) != key.digest:
+            if key_digest(kept) != key_digest(key.inputs):
                 raise StoreError(f"{folder / PROVENANCE}: belongs to another key; run leukfeat cache verify")
+            _stamp(folder / USED)
         return Shelf(folder)
 
     def append(
         self,
-        key: FeatureKey,
+        key: Key,
         sha256: Sequence[str],
         X: NDArray[np.float32],
         sample_ids: Sequence[str],
@@ -201,7 +198,7 @@ class FeatureStore:
 
         Parameters
         ----------
-        key : FeatureKey
+        key : Key
             What the vectors depend on.
         sha256 : sequence of str
             Digest of each row's image.
@@ -226,11 +223,10 @@ class FeatureStore:
             raise StoreError(f"{self.root}: {X.shape} vectors for {len(sha256)} images and {len(sample_ids)} samples")
         folder = self.folder(key)
         try:
-            if not (folder / PROVENANCE).exists():
-                with write_text(folder / PROVENANCE) as stream:
-                    json.dump(_provenance(key), stream, indent=1, sort_keys=True)
-                    stream.write("\n")
-            return parts.write_part(folder, sha256, X, sample_ids, engine=engine, decoder=decoder)
+            _write_provenance(folder, key)
+            part = parts.write_part(folder, sha256, X, sample_ids, engine=engine, decoder=decoder)
+            _write_provenance(folder, key)  # where somebody has cleaned the folder away meanwhile
+            return part
         except OSError as error:
             raise StoreError(
                 f"{folder}: cannot be written: {error.strerror or error}; choose another --cache or make room"
@@ -240,7 +236,11 @@ class FeatureStore:
         """Folders of all keys."""
         if not self.root.is_dir():
             return []
-        return sorted(folder for folder in self.root.iterdir() if (folder / PROVENANCE).is_file())
+        return sorted(
+            folder
+            for folder in self.root.iterdir()
+            if (folder / PROVENANCE).is_file() and not folder.name.startswith(TEMPORARY)
+        )
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
@@ -271,11 +271,17 @@ def leukfeat_version() -> str:
         return "source"
 
 
-def _provenance(key: FeatureKey) -> dict[str, Any]:
-    resolution = key.resolution
-    return {
-        "key": key.inputs,
-        "digest": key.digest,
-        "origin": resolution.origin,
-        "versions": {**resolution.versions, "leukfeat": leukfeat_version()},
-    }
+def _stamp(file: Path) -> None:
+    """Note when a key was last used, for whoever cleans up; a store that cannot be written is only read."""
+    with contextlib.suppress(OSError):
+        if not file.exists() or time.time() - file.stat().st_mtime > _SECONDS_BETWEEN_STAMPS:
+            file.touch()
+
+
+def _write_provenance(folder: Path, key: Key) -> None:
+    """Say what a key's folder is, where that is not said yet."""
+    if not (folder / PROVENANCE).exists():
+        provenance = {**key.provenance, "key": dict(key.inputs), "digest": key_digest(key.inputs)}
+        with write_text(folder / PROVENANCE) as stream:
+            json.dump(provenance, stream, indent=1, sort_keys=True)
+            stream.write("\n")

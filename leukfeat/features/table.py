@@ -177,6 +177,32 @@ class Features:
             provenance={"concatenated": [dict(table.provenance) for table in tables]},
         )
 
+    @classmethod
+    def stack(cls, tables: Sequence[Features]) -> Features:
+        """Put the samples of several tables below each other.
+
+        Parameters
+        ----------
+        tables : sequence of Features
+            At least one, of the same dimension and the same encoder, without a sample in common.
+
+        Raises
+        ------
+        StoreError
+            No tables, or of different dimensions, or a sample stands in two.
+        """
+        dims = sorted({table.dim for table in tables})
+        if len(dims) != 1:
+            raise StoreError(f"features: {len(tables)} tables of dimensions {dims} cannot be put below each other")
+        if len(tables) == 1:
+            return tables[0]
+        return cls(
+            X=np.concatenate([table.X for table in tables]),
+            sample_ids=tuple(sample for table in tables for sample in table.sample_ids),
+            seen=reduce(Seen.__or__, (table.seen for table in tables)),
+            provenance={"stacked": [dict(table.provenance) for table in tables]},
+        )
+
 
 def _release(X: NDArray[np.float32]) -> None:
     """Let go of the pages of a mapped file: its rows were copied, and are read again where they are wanted."""

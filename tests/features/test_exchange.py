@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,15 @@ import pytest
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import StoreError, UnknownNameError
-from leukfeat.features.exchange import FEATURE_NAMES, FORMATS, ID_NAMES, read_features, write_features
+from leukfeat.features.exchange import FORMATS, read_features, write_features
+from leukfeat.features.foreign import FEATURE_NAMES, ID_NAMES
+from leukfeat.features.hdf5_files import write_clam
+from leukfeat.features.record import Record
+from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
+from tests.features.rows import KEY, add, vectors
 
+SUFFIXES = [suffix for form in FORMATS.values() for suffix in form.suffixes]
 X = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
 
 
@@ -30,7 +37,7 @@ def features(manifest: Manifest) -> Features:
     return Features(X, manifest.sample, seen, {"backbone": "tiny", "key": "cd"})
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_is_written_is_read(suffix: str, features: Features, manifest: Manifest, tmp_path: Path) -> None:
     file = write_features(features, tmp_path / f"out{suffix}", manifest)
     again = read_features(file)
@@ -55,8 +62,9 @@ def test_hdf5_has_what_other_readers_look_for(features: Features, manifest: Mani
         assert json.loads(found.attrs["provenance"]) == features.provenance
 
 
-@pytest.mark.parametrize("name", FEATURE_NAMES)
-@pytest.mark.parametrize("ids", ID_NAMES)
+@pytest.mark.parametrize(
+    ("name", "ids"), [*((name, ID_NAMES[0]) for name in FEATURE_NAMES), *((FEATURE_NAMES[0], ids) for ids in ID_NAMES)]
+)
 def test_other_tools_files_are_read_and_their_encoder_is_unknown(name: str, ids: str, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as other:
         other[name] = X[None].astype(np.float64)  # a bag of one slide
@@ -80,7 +88,7 @@ def test_a_large_matrix_is_mapped_and_a_small_one_is_read(
     # processes that fit folds share the pages of a mapped file; a file that is read may be written over meanwhile
     file = write_features(features, tmp_path / "out.h5")
     assert not _is_mapped(read_features(file).X)
-    monkeypatch.setattr("leukfeat.features.exchange._MAPPED_FROM", X.nbytes)
+    monkeypatch.setattr("leukfeat.features.foreign._MAPPED_FROM", X.nbytes)
     mapped = read_features(file)
     assert _is_mapped(mapped.X)
     np.testing.assert_array_equal(mapped.X, X)
@@ -95,8 +103,8 @@ def test_what_cannot_be_mapped_is_read_in_blocks(
     dtype: str, options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the bytes of the file are not the matrix: mapping them would give other numbers, and no error
-    monkeypatch.setattr("leukfeat.features.exchange._MAPPED_FROM", 0)
-    monkeypatch.setattr("leukfeat.features.exchange._BLOCK", 45)  # two rows, or one of doubles: more than one block
+    monkeypatch.setattr("leukfeat.features.foreign._MAPPED_FROM", 0)
+    monkeypatch.setattr("leukfeat.features.foreign._BLOCK", 45)  # two rows, or one of doubles: more than one block
     stored = (100 * X).astype(dtype)
     with h5py.File(tmp_path / "other.h5", "w") as other:
         other.create_dataset("features", data=stored, **options)
@@ -107,7 +115,7 @@ def test_what_cannot_be_mapped_is_read_in_blocks(
 
 
 def test_a_matrix_behind_a_user_block_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leukfeat.features.exchange._MAPPED_FROM", 0)
+    monkeypatch.setattr("leukfeat.features.foreign._MAPPED_FROM", 0)
     with h5py.File(tmp_path / "other.h5", "w", userblock_size=512) as other:
         other["features"] = X
         other["ids"] = ["a", "b", "c", "d"]
@@ -125,7 +133,7 @@ def test_lists_in_parquet_are_read(tmp_path: Path) -> None:
         read_features(tmp_path / "ragged.parquet")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_damaged_file_is_told(suffix: str, features: Features, tmp_path: Path) -> None:
     file = write_features(features, tmp_path / f"out{suffix}")
     file.write_bytes(file.read_bytes()[:200])
@@ -169,3 +177,104 @@ def test_encoders_side_by_side_are_all_named(features: Features, tmp_path: Path)
     both = Features.concatenate([features, features])
     with h5py.File(write_features(both, tmp_path / "out.h5")) as found:
         assert found.attrs["encoder"] == "tiny + tiny"
+
+
+def test_a_name_chooses_the_format_where_the_suffix_does_not(features: Features, tmp_path: Path) -> None:
+    file = write_features(features, tmp_path / "out.bin", form="npz")
+    with np.load(file) as found:
+        np.testing.assert_array_equal(found["features"], X)
+    with pytest.raises(UnknownNameError, match="did you mean 'clam'"):
+        write_features(features, tmp_path / "out", form="clamm")
+
+
+def bags(folder: Path, subjects: list[str], labels: list[str]) -> Path:
+    """Four cells as CLAM's bags."""
+    record = Record(
+        X,
+        {"sample_ids": ("a", "b", "c", "d"), "paths": ("",) * 4, "labels": tuple(labels), "subject": tuple(subjects)},
+        {"encoder": "tiny", "leukfeat_version": "0", "provenance": {"backbone": "tiny"}, "seen": Seen().describe()},
+    )
+    write_clam(folder, record)
+    return folder
+
+
+def test_clam_gets_a_bag_for_each_subject_and_label(tmp_path: Path) -> None:
+    folder = bags(tmp_path / "bags", ["1", "2", "2", "1"], ["ALL", "ALL", "HEM", "ALL"])
+    assert (folder / "dataset.csv").read_text().splitlines() == [
+        "case_id,slide_id,label",
+        "1,1,ALL",
+        "2,2-ALL,ALL",
+        "2,2-HEM,HEM",
+    ]
+    with h5py.File(folder / "h5_files" / "1.h5") as bag:
+        np.testing.assert_array_equal(bag["features"], X[[0, 3]])
+        assert bag["coords"].shape == (2, 2)
+    assert read_features(folder).sample_ids == ("a", "d", "b", "c")
+
+
+def test_no_subject_leads_out_of_the_folder(tmp_path: Path) -> None:
+    folder = bags(tmp_path / "in" / "bags", ["../../out", "..", "a/b", "ß"], ["x"] * 4)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "in"]
+    files = [file.relative_to(folder / "h5_files").as_posix() for file in (folder / "h5_files").rglob("*")]
+    assert len(files) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9a-f]{8}\.h5|-[0-9a-f]{8}\.h5", name) for name in files)
+
+
+def test_a_clam_folder_is_whole_and_replaces_nothing(features: Features, manifest: Manifest, tmp_path: Path) -> None:
+    folder = write_features(features, tmp_path / "bags", manifest, form="clam")
+    assert len(list((folder / "h5_files").iterdir())) == 4
+    with pytest.raises(StoreError, match="is there already"):
+        write_features(features, folder, manifest, form="clam")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_anndata_reads_what_is_written_for_it(features: Features, manifest: Manifest, tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata", reason="anndata is not installed")
+    found = anndata.read_h5ad(write_features(features, tmp_path / "out.h5ad", manifest))
+    np.testing.assert_array_equal(found.X, X)
+    assert tuple(found.obs_names) == features.sample_ids
+    assert tuple(found.obs["labels"]) == manifest.label
+    assert tuple(found.obs["subject"]) == manifest.subject
+    assert found.uns["encoder"] == "tiny"
+
+
+def test_a_key_of_a_store_is_features_too(store: FeatureStore) -> None:
+    add(store, range(3))
+    add(store, range(2, 5))
+    found = read_features(store.folder(KEY))
+    assert found.sample_ids == tuple(f"sample {number}" for number in range(5))
+    np.testing.assert_array_equal(found.X, vectors(range(5)))
+    assert found.seen.unknown  # a store does not say what its encoder has seen
+    assert found.provenance["inputs"]["architecture"] == "tiny"
+
+
+def test_ids_that_a_tool_keeps_elsewhere_are_found(tmp_path: Path) -> None:
+    # thingsvision: names beside the features, which may lie in pieces
+    with h5py.File(tmp_path / "features.hdf5", "w") as pieces:
+        pieces["features_01"], pieces["features_02"] = X[:3], X[3:]
+    (tmp_path / "file_names.txt").write_text("a.png\nb.png\nc.png\nd.png\n")
+    found = read_features(tmp_path / "features.hdf5")
+    assert found.sample_ids == ("a.png", "b.png", "c.png", "d.png")
+    np.testing.assert_array_equal(found.X, X)
+    (tmp_path / "file_names.txt").write_text("a.png\n")
+    with pytest.raises(StoreError, match="1 names for the 4 rows"):
+        read_features(tmp_path / "features.hdf5")
+
+
+def test_patches_are_called_after_slide_and_place(tmp_path: Path) -> None:
+    # CLAM, TRIDENT (which writes a bag of one slide) and STAMP know a patch by its coordinates
+    with h5py.File(tmp_path / "slide7.h5", "w") as slide:
+        slide["feats"] = X.astype(np.float16)
+        slide["coords"] = np.array([[0, 0], [256, 0], [0, 256], [256.0, 256.0]])
+        slide.attrs["extractor"] = "uni2"
+    found = read_features(tmp_path / "slide7.h5")
+    assert found.sample_ids == ("slide7/0_0", "slide7/256_0", "slide7/0_256", "slide7/256_256")
+    assert found.provenance["encoder"] == "uni2"
+    with h5py.File(tmp_path / "patient1.h5", "w") as patient:
+        patient["feats"] = X[0]
+    assert read_features(tmp_path / "patient1.h5").sample_ids == ("patient1",)
+
+
+def test_a_folder_without_features_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="neither HDF5 files nor a key"):
+        read_features(tmp_path)

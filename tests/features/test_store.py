@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from leukfeat.backbones.inputs import Inputs
-from leukfeat.backbones.resolution import Resolution
 from leukfeat.errors import StoreError
-from leukfeat.features import parts
 from leukfeat.features.store import PROVENANCE, FeatureKey, FeatureStore
-from leukfeat.features.upkeep import ASIDE, collect_garbage, compact, list_keys, verify
-from leukfeat.textfiles import TEMPORARY
-
-KEY = FeatureKey(
-    Resolution(
-        architecture="tiny",
-        model_args={},
-        weights_sha256="ab" * 32,
-        origin="test",
-        pooling="avg",
-        layer=None,
-        inputs=Inputs((8, 8), "none", 0.0, "bilinear", "unit", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    )
-)
-
-
-def digests(numbers: range) -> list[str]:
-    return [f"{number:064x}" for number in numbers]
-
-
-def vectors(numbers: range, dim: int = 4) -> np.ndarray:
-    return np.array([[number] * dim for number in numbers], dtype=np.float32)
-
-
-def add(store: FeatureStore, numbers: range, engine: str = "eager") -> Path:
-    names = [f"sample {number}" for number in numbers]
-    return store.append(KEY, digests(numbers), vectors(numbers), names, engine=engine, decoder="pillow")
+from leukfeat.features.upkeep import list_folders, list_keys, verify
+from tests.features.rows import KEY, add, digests, vectors
 
 
 def test_rows_are_found_whichever_part_they_are_in(store: FeatureStore) -> None:
@@ -86,19 +56,6 @@ def test_a_file_in_place_of_the_store_is_told(tmp_path: Path) -> None:
         FeatureStore(tmp_path / "file")
 
 
-def _write_many(root: Path, start: int) -> None:
-    for number in range(start, start + 40, 4):
-        add(FeatureStore(root), range(number, number + 4))
-
-
-def test_many_writers_lose_nothing(store: FeatureStore) -> None:
-    command = [sys.executable, __file__, str(store.root)]  # this file is the writers' program too
-    writers = [subprocess.Popen([*command, str(30 * number)]) for number in range(3)]
-    assert [writer.wait() for writer in writers] == [0, 0, 0]
-    np.testing.assert_array_equal(store.open(KEY).read(digests(range(100))), vectors(range(100)))
-    assert verify(store).problems == ()
-
-
 def test_ls_counts_images_and_not_rows(store: FeatureStore) -> None:
     add(store, range(5))
     add(store, range(3, 7))
@@ -109,7 +66,7 @@ def test_ls_counts_images_and_not_rows(store: FeatureStore) -> None:
 
 def test_ls_shows_a_damaged_key_and_goes_on(store: FeatureStore) -> None:
     add(store, range(5)).write_bytes(b"")
-    assert "not an HDF5 file" in list_keys(store)[0].problem
+    assert "truncated (0 bytes left)" in list_keys(store)[0].problem
 
 
 def test_verify_reads_everything(store: FeatureStore) -> None:
@@ -125,7 +82,7 @@ def test_verify_reports_every_problem(store: FeatureStore) -> None:
     problems = verify(store).problems
     assert len(problems) == 2
     assert any("provenance.json" in problem for problem in problems)
-    assert any("not an HDF5 file" in problem for problem in problems)
+    assert any("truncated" in problem for problem in problems)
 
 
 def test_verify_compares_provenance_with_the_key(store: FeatureStore) -> None:
@@ -135,71 +92,34 @@ def test_verify_compares_provenance_with_the_key(store: FeatureStore) -> None:
     assert "altered or moved" in verify(store).problems[0]
 
 
-def test_gc_first_says_and_then_does(store: FeatureStore) -> None:
-    damaged = add(store, range(5))
-    damaged.write_bytes(b"nothing")
-    sound = add(store, range(5, 9))
-    left = store.folder(KEY) / f"{TEMPORARY}1-abc"
-    left.touch()
-    os.utime(left, (0, 0))
-    said = collect_garbage(store)
-    assert {removal.path for removal in said} == {damaged, left}
-    assert damaged.exists()
-    assert left.exists()
-    assert {removal.path for removal in collect_garbage(store, dry_run=False)} == {damaged, left}
-    assert not left.exists()
-    assert parts.list_parts(store.folder(KEY)) == [sound]
-    assert len(list((store.root / ASIDE).iterdir())) == 1  # what was computed is never thrown away for being odd
-    assert collect_garbage(store) == ()
+def test_a_store_of_a_newer_version_is_one_line(store: FeatureStore) -> None:
+    newer = add(store, range(5))
+    newer.write_bytes(newer.read_bytes().replace(b"leukfeat part 2", b"leukfeat part 3", 1))
+    with pytest.raises(StoreError, match="written by a newer version of leukfeat"):
+        store.open(KEY)
+    assert "newer version" in list_keys(store)[0].problem
+    assert "newer version" in verify(store).problems[0]
 
 
-def test_gc_leaves_what_is_being_written(store: FeatureStore) -> None:
+def test_opening_a_key_is_noted_for_whoever_cleans_up(store: FeatureStore) -> None:
     add(store, range(5))
-    (store.folder(KEY) / f"{TEMPORARY}1-abc").touch()
-    assert collect_garbage(store) == ()
+    store.open(KEY)
+    (summary,) = list_keys(store)
+    assert summary.last_used == pytest.approx(time.time(), abs=60)
 
 
-def test_gc_deletes_keys_by_age_only_when_asked(store: FeatureStore) -> None:
+def test_a_store_that_cannot_be_written_can_be_read(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     add(store, range(5))
-    assert collect_garbage(store, unused_days=1) == ()
-    collect_garbage(store, unused_days=-1, dry_run=False)
-    assert not store.folder(KEY).exists()
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    assert len(store.open(KEY)) == 5
 
 
-def test_gc_leaves_a_key_whose_first_part_is_still_to_come(store: FeatureStore) -> None:
-    # somebody computes it right now; with nothing in it, it is as old as its provenance
-    add(store, range(5)).unlink()
-    assert collect_garbage(store, unused_days=1) == ()
-    os.utime(store.folder(KEY) / PROVENANCE, (0, 0))
-    assert [removal.path for removal in collect_garbage(store, unused_days=1)] == [store.folder(KEY)]
-
-
-def test_compact_keeps_every_answer(store: FeatureStore) -> None:
-    for start in range(0, 20, 2):
-        add(store, range(start, start + 3), engine="eager" if start < 10 else "other")
-    before = store.open(KEY).read(digests(range(21)))
-    joined = compact(store)
-    assert joined == {store.folder(KEY).name: 10}
-    after = store.open(KEY)
-    np.testing.assert_array_equal(after.read(digests(range(21))), before)
-    assert {header.engine for header in after.headers} == {"eager", "other"}
-    assert len(after.headers) == 2
-    assert sum(len(header) for header in after.headers) == 21
-    assert parts.read_sample_ids(after.headers[0].file)[0] == "sample 0"
-    assert verify(store).problems == ()
-
-
-def test_compact_deletes_nothing_where_a_part_is_damaged(store: FeatureStore) -> None:
-    import h5py
-
+def test_what_lies_beside_the_keys_is_listed(store: FeatureStore) -> None:
     add(store, range(5))
-    spoilt = add(store, range(5, 9))
-    with h5py.File(spoilt, "r+") as part:
-        part["features"][0, 0] = 99
-    with pytest.raises(StoreError, match="checksum"):
-        compact(store)
-    assert len(parts.list_parts(store.folder(KEY))) == 2
-
-
-if __name__ == "__main__":
-    _write_many(Path(sys.argv[1]), int(sys.argv[2]))
+    store.engines.mkdir()
+    (store.engines / "network.onnx").write_bytes(b"12345")
+    assert [(each.folder, each.files, each.bytes) for each in list_folders(store)] == [("engines", 1, 5)]
