@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,8 @@ def test_the_examples_of_the_help_run(study: Path, capsys: pytest.CaptureFixture
     order = [*first, *(name for name in sorted(EXAMPLES) if name not in first)]
     assert set(order) == {" ".join(words) for words in COMMANDS}
     for name in order:
+        if name == "cache merge":
+            shutil.copytree("cache", "colleague/cache")
         line = EXAMPLES[name]
         for long, short in SHORTER.items():
             line = line.replace(long, short)

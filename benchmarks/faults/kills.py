@@ -152,12 +152,23 @@ def fresh(template: Path, folder: Path) -> Path:
     return here
 
 
-def in_child(work: Callable[[], Any]) -> int | None:
-    """Run something in a forked process to its end."""
-    process = CONTEXT.Process(target=work)
+def in_child(work: Callable[[], Any]) -> None:
+    """Run something in a forked process to its end, silently."""
+
+    def silently() -> None:
+        be_silent()
+        work()
+
+    process = CONTEXT.Process(target=silently)
     process.start()
     process.join()
-    return process.exitcode
+
+
+def be_silent() -> None:
+    """Send what this process says nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
 
 
 def started(job: Job, folder: Path) -> Any:
@@ -165,9 +176,7 @@ def started(job: Job, folder: Path) -> Any:
 
     def work() -> None:
         os.setsid()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        be_silent()
         computation._SECONDS_A_PART = computation._FRACTION_A_PART = 0.0  # parts are written often, so kills hit them
         leukfeat(job.words(folder))
 

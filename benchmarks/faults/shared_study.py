@@ -9,7 +9,7 @@ was not killed must have the same trials, parameters and predictions to the last
 nothing that a process has printed. One process that is killed again and again must find what an undisturbed one finds.
 
 PostgreSQL (Debian: ``apt-get install postgresql``) and ``leukfeat[postgres]`` are needed; without, only the journal is
-tried, and the last line says so. Exit status 1 where something does not hold.
+tried, and the last line says so. Exit status 1 where something does not hold. Needs ``fork``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import argparse
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -32,12 +33,14 @@ from typing import Any
 import numpy as np
 from postgres import PASSWORD, Postgres, programs
 
+# Imported before the forks, so that kills fall into the work and not into imports. Nothing is computed here: threads
+# do not survive a fork.
 from leukfeat.heads.storage import opened
 from leukfeat.heads.tuning import TunedHead
 
-_STORAGE = "SHARED_STUDY_STORAGE"  # in the environment: a list of processes shows arguments
 _NAME = "shared"
 _PATIENCE = 1200  # seconds
+_CONTEXT = multiprocessing.get_context("fork")
 
 
 def rows() -> tuple[Any, Any, Any]:
@@ -58,60 +61,69 @@ def fitted(storage: str | None, trials: int) -> str:
     return json.dumps({"trials": found, "params": head.best_params_, "proba": proba}, sort_keys=True)
 
 
+def work(storage: str | None, trials: int, file: Path) -> None:
+    """What a user's process does; all that it prints goes into a file, and what came out into another."""
+    with file.with_suffix(".log").open("wb") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    file.write_text(fitted(storage, trials))
+
+
 @dataclass
 class Scene:
     """Processes at work on one study."""
 
-    storage: str
+    storage: str | None
     trials: int
-    processes: int
     moments: random.Random
-    workers: list[subprocess.Popen[str]] = field(default_factory=list)
+    folder: Path
+    workers: dict[Path, Any] = field(default_factory=dict)
+    started: int = 0
     kills: int = 0
 
     def start(self) -> None:
         """One more process."""
-        command = [sys.executable, __file__, "--work", "--trials", str(self.trials)]
-        environment = {**os.environ, _STORAGE: self.storage, "OMP_NUM_THREADS": "1"}
-        self.workers.append(
-            subprocess.Popen(
-                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
-            )
-        )
+        file = self.folder / f"{self.started:04}.json"
+        self.started += 1
+        worker = _CONTEXT.Process(target=work, args=(self.storage, self.trials, file))
+        worker.start()
+        self.workers[file] = worker
 
     def finished(self) -> int:
         """How many trials are finished."""
-        with contextlib.suppress(KeyError), opened(self.storage) as storage:
+        with contextlib.suppress(KeyError), opened(self.storage) as storage:  # KeyError: there is no study yet
             known = storage.get_all_trials(storage.get_study_id_from_name(_NAME))
             return sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in known)
         return 0
 
     def until(self, share: float) -> None:
         """Wait until about so many of the trials are finished, or everybody is done."""
-        while self.finished() < share * self.trials and any(worker.poll() is None for worker in self.workers):
-            time.sleep(0.3)
+        while self.finished() < share * self.trials and any(worker.is_alive() for worker in self.workers.values()):
+            time.sleep(0.1)
 
     def kill_one(self) -> None:
         """Kill a process at a random moment."""
         time.sleep(self.moments.uniform(0, 0.3))
-        victim = self.moments.choice(self.workers)
-        if victim.poll() is None:
+        file = self.moments.choice(sorted(self.workers))
+        if self.workers[file].is_alive():
             self.kills += 1
-            victim.kill()
-            victim.communicate()
-            self.workers.remove(victim)
+            self.workers[file].kill()
+            self.workers.pop(file).join()
 
     def end(self) -> tuple[list[str], list[str]]:
         """Wait for everybody: what came out, and what went wrong."""
         found, problems = [], []
-        for worker in self.workers:
-            out, told = worker.communicate(timeout=_PATIENCE)
-            if worker.returncode:
-                problems.append(f"a process failed: {told.strip().splitlines()[-1:]}")
+        for file, worker in self.workers.items():
+            worker.join(_PATIENCE)
+            told = file.with_suffix(".log").read_text(errors="replace")
+            if worker.exitcode == 0:
+                found.append(file.read_text())
             else:
-                found.append(out.strip())
-            if PASSWORD in out + told or "s3cret" in out + told:
-                problems.append("a password was printed")
+                worker.kill()
+                problems.append(f"a process failed: {told.strip().splitlines()[-1:]}")
+        printed = "".join(log.read_text(errors="replace") for log in self.folder.glob("*.log"))
+        if PASSWORD in printed or "s3cret" in printed:
+            problems.append("a password was printed")
         return found, problems
 
 
@@ -157,7 +169,14 @@ def play(
     seed: int,
 ) -> dict[str, Any]:
     """Start, disturb, wait, and look at what is left."""
-    scene = Scene(storage, trials, processes, random.Random(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        return _played(name, act, Scene(storage, trials, random.Random(seed), Path(folder)), server, processes)
+
+
+def _played(
+    name: str, act: Callable[[Scene, Postgres | None], None], scene: Scene, server: Postgres | None, processes: int
+) -> dict[str, Any]:
+    trials = scene.trials
     began = time.monotonic()
     for _ in range(processes):
         scene.start()
@@ -168,8 +187,11 @@ def play(
         problems.append(f"{finished} finished trials, not {trials}")
     if len(set(found)) != 1:
         problems.append(f"{len(set(found))} different results")
-    if processes == 1 and found and found[0] != fitted(None, trials):
-        problems.append("not what an undisturbed process finds")
+    if processes == 1:
+        scene.workers, scene.storage = {}, None
+        scene.start()
+        if scene.end()[0] != found:
+            problems.append("not what an undisturbed process finds")
     return {
         "scenario": name,
         "processes": processes,
@@ -192,11 +214,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="few trials, one round")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.work:
-        print(fitted(os.environ[_STORAGE], options.trials))
-        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then, too
     trials, rounds = (16, 1) if options.quick else (options.trials, options.rounds)
     results = []
     skipped = ""

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from leukfeat.cli import audit, cache, claims, compare, data, explain, features, machine, predict, runs
+from leukfeat.cli.console import visible
 from leukfeat.errors import LeukfeatError
 
 _INTERRUPTED = 130  # what the shell calls a command that Ctrl-C has ended
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments, standalone_mode=True)
     except LeukfeatError as error:
-        print(f"leukfeat: {error}", file=sys.stderr)
+        print(f"leukfeat: {visible(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
@@ -79,5 +80,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        print(f"leukfeat: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"leukfeat: {visible(f'{where}{error.strerror or error}')}", file=sys.stderr)
         sys.exit(1)

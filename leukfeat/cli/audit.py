@@ -47,6 +47,7 @@ def audit(
     dataset: o.Dataset = None,
     subjects: o.Subjects = None,
     subjects_from: o.SubjectsFrom = None,
+    follow_links: o.FollowLinks = False,
     positive: o.Positive = None,
     as_json: o.Json = False,
 ) -> None:

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from leukfeat.textfiles import printable
+
 if TYPE_CHECKING:
     from leukfeat.backbones.training import TrainingProgress
 
 
 def say(line: str) -> None:
     """Print a line."""
-    typer.echo(line)
+    typer.echo(visible(line))
+
+
+def visible(text: str) -> str:
+    """A text for a terminal: control characters that a name in it may have are replaced."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def say_json(facts: Any) -> None:

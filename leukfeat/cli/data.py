@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from leukfeat.cli.console import progress, say
-from leukfeat.cli.options import Dataset, Positive, Rehash, Subjects, SubjectsFrom
+from leukfeat.cli.options import Dataset, FollowLinks, Positive, Rehash, Subjects, SubjectsFrom
 
 app = typer.Typer(help="Known data sets, manifests, generated cells.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -44,6 +44,7 @@ def prepare(
     dataset: Dataset = None,
     subjects: Subjects = None,
     subjects_from: SubjectsFrom = None,
+    follow_links: FollowLinks = False,
     positive: Positive = None,
     rehash: Rehash = False,
 ) -> None:
@@ -62,6 +63,7 @@ def prepare(
             dataset=dataset,
             subjects=subjects,
             subjects_from=subjects_from,
+            follow_links=follow_links,
             positive=positive,
             memo=HashMemo(rehash=rehash),
             progress=shown.bar("checksums"),
@@ -109,6 +111,7 @@ def init(
     dataset: Dataset = None,
     subjects: Subjects = None,
     subjects_from: SubjectsFrom = None,
+    follow_links: FollowLinks = False,
     positive: Positive = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing leukfeat.yaml and cells.csv.")
@@ -127,6 +130,7 @@ def init(
             dataset=dataset,
             subjects=subjects,
             subjects_from=subjects_from,
+            follow_links=follow_links,
             positive=positive,
             overwrite=overwrite,
             progress=shown.bar("checksums"),

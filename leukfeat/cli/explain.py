@@ -50,6 +50,7 @@ def explain(
         bool, typer.Option("--ignore-labels", help="Go on where labels are not the model's classes.")
     ] = False,
     dataset: o.Dataset = None,
+    follow_links: o.FollowLinks = False,
     device: o.Device = None,
     batch_size: o.BatchSize = None,
     num_workers: o.NumWorkers = None,
@@ -80,6 +81,7 @@ def explain(
             wish,
             against=other,
             dataset=dataset,
+            follow_links=follow_links,
             predicting=shown.bar("predict"),
             explaining=shown.bar("explain"),
         )

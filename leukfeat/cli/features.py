@@ -41,9 +41,14 @@ def extract(
     num_workers: o.NumWorkers = None,
     engine: o.Engine = None,
     skip_errors: o.SkipErrors = False,
+    backend_name: o.BackendName = None,
+    address: o.Address = None,
+    workers: o.Workers = None,
+    shard_size: o.ShardSize = None,
     dataset: o.Dataset = None,
     subjects: o.Subjects = None,
     subjects_from: o.SubjectsFrom = None,
+    follow_links: o.FollowLinks = False,
     positive: o.Positive = None,
     rehash: o.Rehash = False,
     as_json: o.Json = False,
@@ -60,7 +65,9 @@ def extract(
 
     recipe = o.recipe_of(data, {**o.flags_of(given), "backbone": o.backbones_of(given)})
     with progress() as shown:
-        reports = extract_recipe(recipe, watcher=watcher(shown, quiet=as_json), rehash=rehash)
+        reports = extract_recipe(
+            recipe, watcher=watcher(shown, quiet=as_json), rehash=rehash, backend=o.backend_of(given)
+        )
     if as_json:
         say_json([report.to_dict() for report in reports])
     if any(report.failed for report in reports) and not recipe.extraction.skip_errors:

@@ -11,6 +11,7 @@ import typer
 from leukfeat.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from leukfeat.experiments.backends import Backend
     from leukfeat.experiments.recipe import Recipe
 
 Data = Annotated[
@@ -23,6 +24,10 @@ Subjects = Annotated[
 ]
 SubjectsFrom = Annotated[
     str | None, typer.Option(metavar="REGEX", help="Subject id in each path: the first group, or (?P<subject>…).")
+]
+FollowLinks = Annotated[
+    bool,
+    typer.Option("--follow-links", help="Take symbolic links to folders, and those that lead out of the data folder."),
 ]
 Positive = Annotated[str | None, typer.Option(metavar="LABEL", help="The class that counts as positive.")]
 BackboneNames = Annotated[
@@ -92,8 +97,25 @@ Engine = Annotated[
         metavar="NAME", help="auto, eager, … (see 'leukfeat models'): how forward passes run. [default: auto]"
     ),
 ]
+BackendName = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="Who works: loky (processes here), threading, dask or ray. [default: this process; folds in processes]",
+    ),
+]
+Address = Annotated[
+    str | None, typer.Option(metavar="WHERE", help="Dask scheduler (tcp://host:8786, or its file), or Ray head.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Shards or folds at once. [default: what the backend has]")
+]
+ShardSize = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Images a shard. [default: 8 shards a worker, 256 to 20000]")
+]
 SkipErrors = Annotated[bool, typer.Option("--skip-errors", help="Go on without images that cannot be read.")]
-Rehash = Annotated[bool, typer.Option("--rehash", help="Read every file anew instead of trusting size and time.")]
+Rehash = Annotated[bool, typer.Option("--rehash", help="Read every file anew instead of trusting size and times.")]
 AuditLevel = Annotated[
     str | None,
     typer.Option(
@@ -114,6 +136,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "subjects": ("data.subjects",),
     "subjects_from": ("data.subjects_from",),
     "positive": ("data.positive",),
+    "follow_links": ("data.follow_links",),
     "split": ("split.kind",),
     "split_file": ("split.file",),
     "folds": ("split.folds",),
@@ -149,6 +172,25 @@ def flags_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if parameters.get("split_file") and not parameters.get("split"):
         flags["split.kind"] = "file"
     return {**flags, **{f"audit.{key}": value for key, value in audit_of(parameters).items()}}
+
+
+def backend_of(parameters: Mapping[str, Any]) -> Backend | None:
+    """Who is to work, from a command's parameters; None where nobody was named.
+
+    Raises
+    ------
+    UsageError
+        An address without a backend, or another combination that means nothing.
+    """
+    from leukfeat.experiments.backends import Backend
+
+    given = {name: parameters.get(name) for name in ("address", "workers", "shard_size")}
+    name: str | None = parameters.get("backend_name")
+    if name is None and given["address"] is not None:
+        raise UsageError(f"--address {given['address']}: say what is there, with --backend dask or --backend ray")
+    if name is None and not any(given.values()):
+        return None
+    return Backend(name or "loky", **{key: value for key, value in given.items() if value is not None})
 
 
 def split_of(split: str | None) -> dict[str, Any]:
@@ -263,7 +305,7 @@ def backbones_of(parameters: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 def training_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of training from a command's parameters; empty where no such flag was given."""
     named = {"finetune_epochs": "epochs", "head_trains_on": "head_trains_on", "lr": "lr", "optimizer": "optimizer"}
-    from leukfeat.experiments.strictyaml import yaml_value
+    from leukfeat.yamlfiles import yaml_value
 
     settings = {key: parameters[name] for name, key in named.items() if parameters.get(name) is not None}
     for text in parameters.get("finetune") or ():

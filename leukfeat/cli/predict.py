@@ -37,6 +37,7 @@ def predict(
         bool, typer.Option("--ignore-labels", help="Go on where labels are not the model's classes; score nothing.")
     ] = False,
     dataset: o.Dataset = None,
+    follow_links: o.FollowLinks = False,
     device: o.Device = None,
     amp_dtype: Annotated[
         str | None, typer.Option(metavar="TYPE", help="none, float16 or bfloat16. [default: as the model was fitted]")
@@ -70,6 +71,7 @@ def predict(
         table = model.predict(
             images,
             dataset=dataset,
+            follow_links=follow_links,
             ignore_labels=ignore_labels,
             hashing=shown.bar("checksums"),
             progress=shown.bar("predict"),

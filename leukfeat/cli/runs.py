@@ -14,13 +14,18 @@ from leukfeat.cli.console import progress
 from leukfeat.cli.features import watcher
 
 if TYPE_CHECKING:
+    from leukfeat.experiments.backends import Backend
     from leukfeat.experiments.recipe import Recipe
 
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of run folders. [default: runs]")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Folds at once. [default: processors]")]
 Storage = Annotated[
     str | None,
-    typer.Option(metavar="WHERE", help="Optuna journal file or database URL. [default: a journal in the run folder]"),
+    typer.Option(
+        metavar="WHERE",
+        help="Journal file, or database (postgresql+psycopg://user@host/name), whose trials all processes share that"
+        " run the same command. [default: a journal in the run folder]",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Run again what is finished.")]
 
@@ -66,6 +71,7 @@ def fit_head(
     dataset: o.Dataset = None,
     subjects: o.Subjects = None,
     subjects_from: o.SubjectsFrom = None,
+    follow_links: o.FollowLinks = False,
     positive: o.Positive = None,
     cache: o.Cache = None,
     device: o.Device = None,
@@ -74,6 +80,10 @@ def fit_head(
     num_workers: o.NumWorkers = None,
     engine: o.Engine = None,
     skip_errors: o.SkipErrors = False,
+    backend_name: o.BackendName = None,
+    address: o.Address = None,
+    workers: o.Workers = None,
+    shard_size: o.ShardSize = None,
     audit_level: o.AuditLevel = None,
     no_audit: o.NoAudit = False,
     allow: o.Allow = None,
@@ -94,7 +104,8 @@ def fit_head(
         "head": o.heads_of(data, head, trials=trials, timeout=timeout, metric=metric),
     }
     recipe = o.recipe_of(data, changes).model_copy(update={"network": (), "ensemble": ()})
-    _execute(recipe, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=None)
+    backend = o.backend_of(given)
+    _execute(recipe, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=None, backend=backend)
 
 
 def fit_net(
@@ -129,6 +140,7 @@ def fit_net(
     dataset: o.Dataset = None,
     subjects: o.Subjects = None,
     subjects_from: o.SubjectsFrom = None,
+    follow_links: o.FollowLinks = False,
     positive: o.Positive = None,
     cache: o.Cache = None,
     device: o.Device = None,
@@ -137,6 +149,10 @@ def fit_net(
     num_workers: o.NumWorkers = None,
     engine: o.Engine = None,
     skip_errors: o.SkipErrors = False,
+    backend_name: o.BackendName = None,
+    address: o.Address = None,
+    workers: o.Workers = None,
+    shard_size: o.ShardSize = None,
     audit_level: o.AuditLevel = None,
     no_audit: o.NoAudit = False,
     allow: o.Allow = None,
@@ -155,7 +171,8 @@ def fit_net(
         networks = [{**entry, "finetune": {**size, **entry.get("finetune", {})}} for entry in networks]
     recipe = o.recipe_of(data, {**o.flags_of(given), "network": networks})
     recipe = recipe.model_copy(update={"backbone": (), "head": (), "ensemble": (), "features": None})
-    _execute(recipe, jobs=1, storage=None, overwrite=overwrite, as_json=as_json, report=None)
+    backend = o.backend_of(given)
+    _execute(recipe, jobs=None, storage=None, overwrite=overwrite, as_json=as_json, report=None, backend=backend)
 
 
 def run(
@@ -165,6 +182,10 @@ def run(
     ] = None,
     jobs: Jobs = None,
     storage: Storage = None,
+    backend_name: o.BackendName = None,
+    address: o.Address = None,
+    workers: o.Workers = None,
+    shard_size: o.ShardSize = None,
     out: Out = None,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the report goes. [default: the recipe's]")
@@ -187,7 +208,8 @@ def run(
     """
     from leukfeat.experiments.recipe import load_recipe, recipe_from
 
-    given = o.audit_of(locals())
+    typed = locals()
+    given, backend = o.audit_of(typed), o.backend_of(typed)
     loaded = load_recipe(recipe)
     if data is not None:
         loaded = loaded.on(data)
@@ -201,11 +223,20 @@ def run(
         out = None
     changes = {name: value for name, value in (("out", out), ("report", report)) if value is not None}
     loaded = loaded.model_copy(update=changes)
-    _execute(loaded, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=loaded.report)
+    _execute(
+        loaded, jobs=jobs, storage=storage, overwrite=overwrite, as_json=as_json, report=loaded.report, backend=backend
+    )
 
 
 def _execute(
-    recipe: Recipe, *, jobs: int | None, storage: str | None, overwrite: bool, as_json: bool, report: Path | None
+    recipe: Recipe,
+    *,
+    jobs: int | None,
+    storage: str | None,
+    overwrite: bool,
+    as_json: bool,
+    report: Path | None,
+    backend: Backend | None,
 ) -> None:
     """Run a recipe, compare what it made, write the report where one is wanted, print the rest."""
     from leukfeat.evaluation.runs import Run
@@ -216,10 +247,12 @@ def _execute(
     from leukfeat.reports.comparison import compare as compare_runs
 
     with progress() as shown:
-        how = Runner(jobs, storage, overwrite, watcher(shown, quiet=as_json))
+        how = Runner(jobs, storage, overwrite, watcher(shown, quiet=as_json), backend)
         folders: list[Path] = []
         if not recipe.sites:
-            folders = run_recipe(recipe, n_jobs=jobs, storage=storage, overwrite=overwrite, watcher=how.watcher)
+            folders = run_recipe(
+                recipe, n_jobs=jobs, storage=storage, overwrite=overwrite, watcher=how.watcher, backend=backend
+            )
         # a finished run is not made again for a study of it
         studies = make_studies(recipe, folders, runner=how if recipe.sites else replace(how, overwrite=False))
     # of several sites the runs inside the first one stand side by side; each keeps the matrix of its candidate

@@ -8,6 +8,7 @@ from typing import Any
 
 from leukfeat.errors import RecipeError, RunError
 from leukfeat.evaluation.runs import RECIPE_YAML, Run
+from leukfeat.experiments.backends import Backend
 from leukfeat.experiments.grid import each_alone
 from leukfeat.experiments.recipe import Recipe, load_recipe
 from leukfeat.experiments.run import run
@@ -20,21 +21,27 @@ class Runner:
 
     Attributes
     ----------
-    n_jobs, storage, overwrite
+    n_jobs, storage, overwrite, backend
         As in :func:`leukfeat.experiments.run.run`.
     watcher : Watcher
         What to tell on the way; what the runs of a study have in common is told once.
     """
 
     n_jobs: int | None = None
-    storage: str | None = None
+    storage: str | None = field(default=None, repr=False)  # it may name a password
     overwrite: bool = False
     watcher: Watcher = field(default_factory=Watcher)
+    backend: Backend | None = None
 
     def __call__(self, recipe: Recipe) -> tuple[str, Run]:
         """Folder and run of a recipe's only candidate."""
         (folder,) = run(
-            recipe, n_jobs=self.n_jobs, storage=self.storage, overwrite=self.overwrite, watcher=self.watcher
+            recipe,
+            n_jobs=self.n_jobs,
+            storage=self.storage,
+            overwrite=self.overwrite,
+            watcher=self.watcher,
+            backend=self.backend,
         )
         return str(folder), Run.load(folder)
 

@@ -36,6 +36,7 @@ from leukfeat.experiments.card import model_card
 from leukfeat.experiments.environment import environment
 from leukfeat.experiments.kept import Kept
 from leukfeat.heads.files import save_head
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import write_text
 
 BUNDLE_JSON = "bundle.json"
@@ -144,8 +145,8 @@ def read_bundle(folder: Path | str) -> tuple[Path, dict[str, Any]]:
         )
         raise RunError(f"{folder}: {reason}")
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        facts = parse_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RunError(f"{file}: cannot be read: {error}; copy the bundle again") from error
     schema = facts.get("schema") if isinstance(facts, dict) else None
     if not isinstance(schema, int):
@@ -167,10 +168,14 @@ def _check_files(folder: Path, files: Any) -> None:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or PurePath(name).drive or "\0" in name:
             raise RunError(f"{folder / BUNDLE_JSON}: names {name!r}, which is outside the bundle; it is not loaded")
-        if not (folder / path).is_file():
+        try:
+            found = sha256_of(folder / path) if (folder / path).is_file() else None
+        except OSError as error:  # a name that no file can have, or one that may not be read
+            raise RunError(f"{folder}: {name[:80]} cannot be read: {error.strerror or error}") from error
+        if found is None:
             what = "its weights" if path.suffix == ".safetensors" else "it"
             raise RunError(f"{folder}: {name} is missing; a model without {what} cannot predict: copy the bundle again")
-        if sha256_of(folder / path) != checksum:
+        if found != checksum:
             raise RunError(f"{folder}: {name} is damaged (checksum differs); copy the bundle again")
 
 

@@ -96,8 +96,13 @@ def model_card(facts: Mapping[str, Any]) -> str:
     }
     return _CARD.format(
         name=_name(facts["model"]),
-        **{title: "\n".join(f"- {line}" for line in lines) for title, lines in sections.items()},
+        **{title: "\n".join(f"- {_shown(line)}" for line in lines) for title, lines in sections.items()},
     )
+
+
+def _shown(line: str) -> str:
+    """A line in which no name of a class, file or note is markup, or a link."""
+    return " ".join(line.split()).replace("<", "\\<").replace("](", "]\\(")
 
 
 def _each(model: Mapping[str, Any], what: str) -> Iterator[Mapping[str, Any]]:

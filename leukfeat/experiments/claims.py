@@ -17,7 +17,7 @@ from leukfeat.errors import RecipeError, UsageError
 from leukfeat.experiments.claim_sections import ClaimFile, ClaimSection
 from leukfeat.experiments.recipe import first_problem, load_recipe
 from leukfeat.experiments.sections import Paper
-from leukfeat.experiments.strictyaml import read_yaml
+from leukfeat.yamlfiles import read_yaml
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ def _gpu() -> Finding:
 
 def _writable(cache: Path) -> Finding:
     folder = cache
-    while not folder.exists():
-        folder = folder.parent
     try:
+        while not folder.exists():  # below a folder that is closed to us, nobody knows
+            folder = folder.parent
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -20,13 +20,11 @@ from leukfeat.data.crossing import validation_gives_test_away
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import Fold
-from leukfeat.errors import MissingImagesError, UsageError
+from leukfeat.errors import MissingImagesError, UsageError, WorkerError
 from leukfeat.experiments.forwarding import Forwarding
-from leukfeat.features.extraction import load_features
+from leukfeat.features.extraction import ExtractionReport, load_features
 from leukfeat.features.store import FeatureStore
 from leukfeat.features.table import Features
-
-TRAINED = "trained"  # folder of the store with the networks that were trained
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,10 @@ class Encoders:
                 "backbones fine-tuned side by side must leave the same subjects to the head: give all the same"
                 " head_trains_on, unseen_share, validation and seed"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # many features stay in the store that other machines read them from
+        return {**self.__dict__, "_loaded": {}} if self.forwarding.elsewhere else self.__dict__
 
     @property
     def learned(self) -> bool:
@@ -176,6 +178,52 @@ class Encoders:
         return load_features(spec, manifest, self.store, rows=rows, amp_dtype=how.amp_dtype)
 
 
+def encode_folds(encoders: Encoders, manifest: Manifest, folds: Sequence[Fold]) -> None:
+    """Do what :meth:`Encoders.encode` does for folds: one after another, or on several machines at once.
+
+    Raises
+    ------
+    WorkerError
+        A fold was lost with its worker too often; the others are finished.
+    """
+    how = encoders.forwarding
+    if how.workers is None or not how.workers.elsewhere:
+        for fold in folds:
+            encoders.encode(manifest, fold)
+        return
+    lost = []
+    for number, told in how.workers.results(_EncodeFold(encoders, manifest), folds):
+        if told is None:
+            lost.append(f"repeat {folds[number].repeat} fold {folds[number].number}")
+            continue
+        reports, lines = told
+        for line in lines:
+            how.say(line)
+        for report in reports:
+            if how.reported is not None:
+                how.reported(report)
+    if lost:
+        raise WorkerError(
+            f"{encoders.specs[0].label}: the worker died each time that it trained or extracted {', '.join(lost)} (too"
+            " little memory?); the other folds are finished: run the command again"
+        )
+
+
+@dataclass(frozen=True)
+class _EncodeFold:
+    """Encodes a fold, and gives what is to be told; a class, so that it can be sent to another process."""
+
+    encoders: Encoders
+    manifest: Manifest
+
+    def __call__(self, fold: Fold) -> tuple[list[ExtractionReport], list[str]]:
+        reports: list[ExtractionReport] = []
+        lines: list[str] = []
+        how = replace(self.encoders.forwarding, reported=reports.append, told=lines.append)
+        replace(self.encoders, forwarding=how).encode(self.manifest, fold)
+        return reports, lines
+
+
 def _refuse_too_few(manifest: Manifest, rows: NDArray[np.int64]) -> None:
     """A head is tuned on at least two groups of every class."""
     for name in sorted({manifest.label[row] for row in rows}):
@@ -198,9 +246,7 @@ def train_on_fold(
 ) -> TrainedWeights:
     """Train a network for a fold, or find it, and say so in a line."""
     where = "the model to keep" if fold.number < 0 else f"repeat {fold.repeat} fold {fold.number}"
-    weights = trained(
-        spec, manifest, fit, validation, store.root / TRAINED, how=forwarding.training, resolved=store.resolved
-    )
+    weights = trained(spec, manifest, fit, validation, store.trained, how=forwarding.training, resolved=store.resolved)
     forwarding.say(f"{spec.label}, {where}: {weights.history.line}")
     return weights
 

@@ -23,6 +23,7 @@ from leukfeat.evaluation.ensembles import EnsembleRule, FittedRule, stacked
 from leukfeat.experiments.candidates import everything, only_validation_shares_with_test
 from leukfeat.experiments.forwarding import Forwarding
 from leukfeat.experiments.kept import Kept
+from leukfeat.heads.storage import Storage
 
 Inner = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Rows of a manifest and their probabilities by models that have not seen them."""
@@ -53,7 +54,7 @@ class Member(Candidate, Protocol):
         """How its forward passes run."""
         ...
 
-    def in_folder(self, folder: Path, prefix: str, storage: str | None) -> Self:
+    def in_folder(self, folder: Path, prefix: str, storage: str | Storage | None) -> Self:
         """The same candidate with a place for what it keeps while it is fitted."""
         ...
 
@@ -184,7 +185,7 @@ class Ensemble:
         inner = {"inner_folds": self.inner_folds, "seed": self.seed} if self.rule.learns else {}
         return {"rule": self.rule.describe(), **inner, "members": [dict(member.describe()) for member in self.members]}
 
-    def in_folder(self, folder: Path, prefix: str, storage: str | None) -> Ensemble:
+    def in_folder(self, folder: Path, prefix: str, storage: str | Storage | None) -> Ensemble:
         """The same ensemble whose members have places of their own for what they keep while they are fitted."""
         placed = (
             member.in_folder(folder / f"member-{number}", f"{prefix}-m{number}", storage)

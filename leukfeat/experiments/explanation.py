@@ -94,6 +94,7 @@ def explain(
     *,
     against: Model | None = None,
     dataset: str | None = None,
+    follow_links: bool = False,
     predicting: Callable[[int, int], None] | None = None,
     explaining: Callable[[int, int], None] | None = None,
 ) -> Explanation:
@@ -117,6 +118,8 @@ def explain(
         Another model whose maps are drawn beside, for the same class of each image, with what it predicts itself.
     dataset : str or None
         The data set whose layout a folder has.
+    follow_links : bool
+        Take symbolic links to folders, and those that lead out of a data folder.
     predicting, explaining : callable(done, total) or None
         Progress.
 
@@ -143,7 +146,7 @@ def explain(
     parts = [*mine, *others]
     earlier_files(folder)  # refused before the work, replaced after it
     _try_out(parts, wish)
-    manifest, odd = gather_images(images, dataset=dataset)
+    manifest, odd = gather_images(images, dataset=dataset, follow_links=follow_links)
     told = model.predict(manifest, ignore_labels=wish.ignore_labels, progress=predicting, **wish.how)
     row_of = {sample: row for row, sample in enumerate(manifest.sample)}
     chosen = choose(told, wish.count, wish.seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from leukfeat.errors import UsageError
 from leukfeat.evaluation.runs import RUN_JSON
 from leukfeat.experiments.bundle import RUN_MODEL
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import TEMPORARY
 
 EXPLANATIONS_JSON = "explanations.json"
@@ -42,7 +42,7 @@ def earlier_files(folder: Path) -> tuple[Path, ...]:
             raise UsageError(f"{folder} is there and holds something else; name another folder with -o")
         return ()
     try:
-        names = [Path(str(name)) for name in json.loads(record.read_text(encoding="utf-8"))["files"]]
+        names = [Path(str(name)) for name in parse_json(record.read_text(encoding="utf-8"))["files"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{record}: cannot be read; name another folder with -o") from None
     inside = [name for name in names if ".." not in name.parts and not name.is_absolute()]

@@ -13,13 +13,17 @@ from leukfeat.backbones.finetuned import Training
 from leukfeat.backbones.spec import BackboneSpec
 from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
+from leukfeat.experiments.workers import Workers
 from leukfeat.features.extraction import ExtractionReport, extract
 from leukfeat.features.store import FeatureStore
 
 
 @dataclass(frozen=True)
 class Forwarding:
-    """How forward passes run, as :func:`leukfeat.features.extraction.extract` takes it, and training beside them."""
+    """How forward passes run, as :func:`leukfeat.features.extraction.extract` takes it, and training beside them.
+
+    ``workers``, where there are any, compute missing features in shards.
+    """
 
     device: str = "auto"
     amp_dtype: str | None = None
@@ -32,10 +36,17 @@ class Forwarding:
     reported: Callable[[ExtractionReport], None] | None = field(default=None, compare=False)
     trained: Callable[..., None] | None = field(default=None, compare=False)
     told: Callable[[str], None] | None = field(default=None, compare=False)
+    workers: Workers | None = field(default=None, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # another process can neither draw our progress nor print our reports
-        return {**self.__dict__, "progress": None, "reported": None, "trained": None, "told": None}
+        # another process can neither draw our progress nor print our reports, and is a worker itself
+        ours = ("progress", "reported", "trained", "told", "workers")
+        return {**self.__dict__, **dict.fromkeys(ours)}
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether what is fitted may be fitted on other machines, which see the same files."""
+        return self.workers is not None and self.workers.elsewhere
 
     @property
     def training(self) -> Training:
@@ -58,12 +69,13 @@ class Forwarding:
             device=self.device,
             amp_dtype=self.amp_dtype,
             batch_size=self.batch_size,
-            num_workers=self.num_workers,
+            num_workers=self.num_workers or (None if self.workers is None else self.workers.decoders),
             progress=self.progress,
             rows=rows,
             engine=self.engine,
             memo=self.memo,
             told=self.told,
+            spread=self.workers,
         )
         if self.reported is not None:
             self.reported(report)

@@ -148,6 +148,7 @@ class Model:
         *,
         dataset: str | None = None,
         ignore_labels: bool = False,
+        follow_links: bool = False,
         memo: HashMemo | None = None,
         hashing: Progress | None = None,
         **how: Any,
@@ -162,6 +163,8 @@ class Model:
             The data set whose layout the folder has; labels and subjects are then read from it.
         ignore_labels : bool
             Go on where labels are not the model's classes; nothing is scored.
+        follow_links : bool
+            Take symbolic links to folders, and those that lead out of a data folder.
         memo : HashMemo or None
             Remembers digests of files between runs.
         hashing : callable(done, total) or None
@@ -183,7 +186,7 @@ class Model:
         RunError
             The model takes features, not images.
         """
-        manifest, odd = gather_images(images, dataset=dataset, memo=memo, progress=hashing)
+        manifest, odd = gather_images(images, dataset=dataset, follow_links=follow_links, memo=memo, progress=hashing)
         if ignore_labels:
             manifest = replace(manifest, label=("",) * len(manifest), copy_of=())
         foreign = set(manifest.classes) - set(self.classes)

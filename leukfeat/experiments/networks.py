@@ -26,6 +26,7 @@ from leukfeat.experiments.encoders import missing_images, train_on_fold, unreada
 from leukfeat.experiments.forwarding import Forwarding
 from leukfeat.experiments.kept import Kept
 from leukfeat.features.store import FeatureStore
+from leukfeat.heads.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class EndToEnd:
         """Everything that makes it what it is."""
         return {"network": self.backbone.describe(), "amp_dtype": self.forwarding.amp_dtype}
 
-    def in_folder(self, folder: Path, prefix: str, storage: str | None) -> EndToEnd:
+    def in_folder(self, folder: Path, prefix: str, storage: str | Storage | None) -> EndToEnd:
         """The same candidate; what it trains is kept in the store."""
         return self
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,24 @@ from leukfeat.evaluation.ensembles import FittedRule
 from leukfeat.experiments.bundle import HEAD, SEEN_JSON, read_bundle
 from leukfeat.experiments.model import Model
 from leukfeat.heads.files import load_head
+from leukfeat.jsonfiles import parse_json
 
 if TYPE_CHECKING:
     from leukfeat.backbones.network_files import SavedNetwork
+
+
+# What a network or a head raises that is put together from facts that do not belong together.
+_MISFITS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def load(folder: Path | str) -> Model:
@@ -40,16 +54,17 @@ def load(folder: Path | str) -> Model:
     """
     folder, facts = read_bundle(folder)
     try:
-        trained_on = json.loads((folder / SEEN_JSON).read_text(encoding="utf-8"))["images"]
+        trained_on = parse_json((folder / SEEN_JSON).read_text(encoding="utf-8"))["images"]
         model = _read(folder, facts["model"], frozenset(facts["files"]), "")
         if model.classes != tuple(facts["classes"]) or facts["positive"] not in (None, *model.classes):
             raise RunError("its classes are not those of the model in it; it is damaged")
     except LeukfeatError as error:
         reason = str(error) if str(folder) in str(error) else f"{folder}: {error}"
         raise RunError(reason) from error
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
+    except _MISFITS as error:
+        reason = " ".join(str(error).split())[:300]
         raise RunError(
-            f"{folder}: its parts do not fit together ({type(error).__name__}: {error}); it is foreign"
+            f"{folder}: its parts do not fit together ({type(error).__name__}: {reason}); it is foreign"
         ) from error
     return replace(model, positive=facts["positive"], facts=facts, trained_on=frozenset(map(str, trained_on)))
 

@@ -36,8 +36,8 @@ from leukfeat.experiments.sections import (
     listed,
     switched_on,
 )
-from leukfeat.experiments.strictyaml import read_yaml
 from leukfeat.textfiles import write_text
+from leukfeat.yamlfiles import read_yaml
 
 RECIPE_FILE = "leukfeat.yaml"  # what the commands read where they are called without DATA
 

@@ -63,6 +63,7 @@ class DataSection(Section):
     subjects: Literal["unknown"] | None = None
     subjects_from: str | None = None
     positive: str | None = None
+    follow_links: Switch = False
     copies: CopiesSection | None = None
 
     @model_validator(mode="after")
@@ -70,7 +71,7 @@ class DataSection(Section):
         if (self.path is None) == (self.synthetic is None):
             raise ValueError("give either path or synthetic")
         reading = ("dataset", "subjects", "subjects_from", "positive")
-        told = [name for name in reading if getattr(self, name) is not None]
+        told = [name for name in reading if getattr(self, name) is not None] + ["follow_links"] * self.follow_links
         if self.synthetic is not None and told:
             raise ValueError(f"{told[0]} is about data that is read; generated cells know theirs")
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from leukfeat.data.hashing import HashMemo
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.splits import SplitPlan
 from leukfeat.errors import RecipeError
-from leukfeat.experiments.encoders import Encoders
+from leukfeat.experiments.backends import Backend
+from leukfeat.experiments.encoders import Encoders, encode_folds
 from leukfeat.experiments.forwarding import Forwarding
 from leukfeat.experiments.recipe import Recipe
 from leukfeat.experiments.sections import CopiesSection, DataSection, SplitSection, SyntheticData
+from leukfeat.experiments.workers import Workers
 from leukfeat.features.exchange import write_features
 from leukfeat.features.extraction import ExtractionReport, load_features
 from leukfeat.features.store import FeatureStore
@@ -89,6 +91,7 @@ def _read(data: DataSection, watcher: Watcher, rehash: bool) -> Manifest:
         subjects=data.subjects,
         subjects_from=data.subjects_from,
         positive=data.positive,
+        follow_links=data.follow_links,
         memo=HashMemo(rehash=rehash),
         progress=watcher.hashing,
     )
@@ -148,9 +151,18 @@ def open_store(recipe: Recipe) -> FeatureStore:
     return FeatureStore(recipe.cache or default_cache())
 
 
-def forwarding_of(recipe: Recipe, watched: Forwarding) -> Forwarding:
-    """The recipe's extraction section with a caller's progress."""
-    return replace(watched, **recipe.extraction.model_dump())
+def workers_of(recipe: Recipe, backend: Backend | None, told: Callable[[str], None]) -> Workers:
+    """The workers that somebody asks for; processes of this machine where nobody does."""
+    return Workers(backend and replace(backend, gpu=recipe.extraction.device == "cuda"), told)
+
+
+def forwarding_of(recipe: Recipe, watched: Forwarding, workers: Workers) -> Forwarding:
+    """The recipe's extraction section with a caller's progress.
+
+    Workers compute features only where they were asked for: in one process a network is loaded once, and takes all
+    processors.
+    """
+    return replace(watched, **recipe.extraction.model_dump(), workers=workers if workers.asked_for else None)
 
 
 def extract_recipe(
@@ -158,27 +170,56 @@ def extract_recipe(
     *,
     watcher: Watcher | None = None,
     rehash: bool = False,
+    backend: Backend | None = None,
 ) -> list[ExtractionReport]:
     """Compute the missing features of every backbone a recipe names, each once.
 
     A backbone that is fine-tuned, or whose input statistics are learned, is trained on the training part of each fold
     of the recipe's split, and gives the features of that fold.
 
+    Parameters
+    ----------
+    recipe : Recipe
+        Data, split, backbones, store.
+    watcher : Watcher or None
+        What to tell on the way.
+    rehash : bool
+        Read every file anew instead of trusting size and times.
+    backend : Backend or None
+        What computes shards of the missing images; None computes all in this process.
+
     Raises
     ------
     RecipeError
         The recipe names no backbone.
+    WorkerError
+        Workers cannot be reached, lack what they need, or were lost too often.
     """
     watcher = watcher or Watcher()
     specs = _all_backbones(recipe)
-    manifest = open_data(recipe, watcher, rehash=rehash)
-    store = open_store(recipe)
-    reports: list[ExtractionReport] = []
-    how = replace(
-        forwarding_of(recipe, watcher.forwarding),
-        memo=HashMemo(rehash=rehash),
-        reported=_both(watcher.forwarding.reported, reports.append),
-    )
+    with workers_of(recipe, backend, watcher.told) as workers:
+        manifest = open_data(recipe, watcher, rehash=rehash)
+        store = open_store(recipe)
+        workers.insist_on(manifest, store.root)
+        reports: list[ExtractionReport] = []
+        how = replace(
+            forwarding_of(recipe, watcher.forwarding, workers),
+            memo=HashMemo(rehash=rehash),
+            reported=_both(watcher.forwarding.reported, reports.append),
+        )
+        _extract_all(recipe, specs, manifest, store, how, watcher)
+    return reports
+
+
+def _extract_all(
+    recipe: Recipe,
+    specs: Sequence[BackboneSpec],
+    manifest: Manifest,
+    store: FeatureStore,
+    how: Forwarding,
+    watcher: Watcher,
+) -> None:
+    """Compute what is missing; networks that are trained first are trained fold by fold, elsewhere at once."""
     encoders = [Encoders((spec,), store, how) for spec in specs]
     if any(each.learned for each in encoders):
         plan = make_split(manifest, recipe.split)
@@ -189,9 +230,7 @@ def extract_recipe(
             how.extract(spec, manifest, store)
             continue
         usable = each.available(manifest)
-        for fold in plan.folds:
-            each.encode(manifest, fold.among(usable))
-    return reports
+        encode_folds(each, manifest, [fold.among(usable) for fold in plan.folds])
 
 
 def _both(first: Callable[..., None] | None, second: Callable[..., None]) -> Callable[..., None]:
@@ -211,7 +250,7 @@ def _all_backbones(recipe: Recipe) -> list[BackboneSpec]:
     return specs
 
 
-def export_recipe(recipe: Recipe, file: Path, watcher: Watcher) -> tuple[Features, int]:
+def export_recipe(recipe: Recipe, file: Path, watcher: Watcher, *, form: str | None = None) -> tuple[Features, int]:
     """Write the stored features of a recipe's backbones, side by side, with paths, labels and subjects.
 
     Returns
@@ -224,5 +263,5 @@ def export_recipe(recipe: Recipe, file: Path, watcher: Watcher) -> tuple[Feature
     features = Features.concatenate(
         [load_features(spec, manifest, store, amp_dtype=recipe.extraction.amp_dtype) for spec in specs]
     )
-    write_features(features, file, manifest)
+    write_features(features, file, manifest, form=form)
     return features, len(manifest) - len(features)

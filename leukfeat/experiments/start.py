@@ -22,7 +22,7 @@ name: {name}
 
 data:
   path: {cells}            # the manifest: sample, path, label, subject, sha256
-
+{links}
 split:
 {split}
 backbone:
@@ -42,6 +42,9 @@ head:
 # seed: 0
 """
 
+_LINKS = """\
+  follow_links: true         # images may be symbolic links that lead out of the folder
+"""
 _GROUPED = """\
   kind: grouped                # no patient on both sides; ids that share an identical image count as one patient
   folds: {folds}
@@ -63,6 +66,7 @@ def start(
     subjects: str | None = None,
     subjects_from: str | None = None,
     positive: str | None = None,
+    follow_links: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Manifest, list[Path]]:
@@ -74,7 +78,7 @@ def start(
         The data.
     into : path or None
         Where to write; the data folder itself by default.
-    dataset, subjects, subjects_from, positive, progress
+    dataset, subjects, subjects_from, positive, follow_links, progress
         As in :meth:`leukfeat.data.manifest.Manifest.open`.
     overwrite : bool
         Replace a recipe and a manifest that are there; without it a manifest that says the same stays as it is.
@@ -94,13 +98,19 @@ def start(
     if recipe.exists() and not overwrite:
         raise UsageError(f"{recipe} is there already; --overwrite replaces it")
     manifest = Manifest.open(
-        folder, dataset=dataset, subjects=subjects, subjects_from=subjects_from, positive=positive, progress=progress
+        folder,
+        dataset=dataset,
+        subjects=subjects,
+        subjects_from=subjects_from,
+        positive=positive,
+        follow_links=follow_links,
+        progress=progress,
     )
     cells = target / CELLS_CSV
     written = [recipe]
     if overwrite or not cells.exists():
         written.insert(0, manifest.save(cells))
-    elif Manifest.load(cells).digest != manifest.digest:
+    elif Manifest.open(cells, follow_links=follow_links).digest != manifest.digest:
         raise UsageError(f"{cells} is there already and says otherwise; --overwrite replaces it")
     with write_text(recipe) as stream:
         stream.write(
@@ -108,6 +118,7 @@ def start(
                 recipe=RECIPE_FILE,
                 name=json.dumps(_name_of(target)),
                 cells=CELLS_CSV,
+                links=_LINKS * follow_links,
                 split=_GROUPED.format(folds=_possible_folds(manifest))
                 if manifest.groups_known
                 else _PER_IMAGE.format(warning=SUBJECTS_UNKNOWN),

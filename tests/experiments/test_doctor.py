@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from leukfeat.experiments import doctor
 from leukfeat.experiments.doctor import examine
 from leukfeat.experiments.environment import environment, version
 
@@ -30,6 +31,16 @@ def test_a_cache_that_cannot_be_written_is_a_fault(tmp_path: Path) -> None:
     found = {finding.topic: finding for finding in examine(tmp_path / "file" / "cache")}
     assert not found["cache"].good
     assert "--cache" in found["cache"].found
+
+
+def test_a_cache_in_a_folder_closed_to_us_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(self: Path, **_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert doctor._writable(tmp_path / "cache").found.endswith(
+        "cannot be written (Permission denied); choose another with --cache"
+    )
 
 
 def test_the_environment_names_versions_without_importing() -> None:

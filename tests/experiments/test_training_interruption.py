@@ -16,7 +16,7 @@ import pytest
 from leukfeat.cli import main
 from leukfeat.data.manifest import Manifest
 from leukfeat.evaluation.runs import Run, find_runs
-from leukfeat.experiments.encoders import TRAINED
+from leukfeat.features.store import TRAINED
 
 
 def _digests(cache: Path) -> dict[str, str]:
