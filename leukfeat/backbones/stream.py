@@ -125,6 +125,10 @@ def arrange_into(
     failed: list[Failure] = []
     known = known or {}
     for row in item.rows:
+        if (
+            manifest.sha256[row] != item.sha256
+        ):  # of another manifest: its vector would be stored as this one's
+            raise ValueError(f"row {row} is the image {manifest.sha256[row][:12]}…, not {item.sha256[:12]}…")
         try:
             inputs.arrange_picture(read_picture(manifest, row, known.get(row)), out)
             # a row whose file is merely gone shares the vector of its copy; one with other content does not

@@ -207,20 +207,20 @@ class ShardedComputation:
         failed: dict[int, str] = {}
         lost: list[Shard] = []
         size = shard_size(len(work), self._spread.at_once, self._spread.shard_size)
-        shards = self._cut(work, size)
+        pieces = _cut(work, size)
         for _ in range(_SUBMISSIONS if work else 0):
-            gone = self._submitted(shards, failed, len(work), progress)
-            lost += [shards[number] for number in sorted(gone)]
-            finished = [item for number, shard in enumerate(shards) if number not in gone for item in shard.work]
-            shards = self._cut(self._not_there(finished, failed), size)
-            if not shards:
+            gone = self._submitted(self._shards(pieces), failed, len(work), progress)
+            lost += self._shards([pieces[number] for number in sorted(gone)])
+            finished = [item for number, piece in enumerate(pieces) if number not in gone for item in piece]
+            pieces = _cut(self._not_there(finished, failed), size)
+            if not pieces:
                 break
-        if lost or shards:
-            raise WorkerError(self._complaint(lost, shards))
+        if lost or pieces:
+            raise WorkerError(self._complaint(lost, self._shards(pieces)))
         return failed
 
-    def _cut(self, work: Sequence[ImageWork], size: int) -> list[Shard]:
-        return [Shard.of(self._manifest, work[at : at + size]) for at in range(0, len(work), size)]
+    def _shards(self, pieces: Sequence[Sequence[ImageWork]]) -> list[Shard]:
+        return [Shard.of(self._manifest, piece) for piece in pieces]
 
     def _complaint(self, lost: Sequence[Shard], empty: Sequence[Shard]) -> str:
         missing = [*lost, *empty]
@@ -295,6 +295,10 @@ def shard_size(n_images: int, at_once: int, given: int | None = None) -> int:
     (256, 3125, 20000, 2)
     """
     return given or int(np.clip(math.ceil(n_images / (_SHARDS_A_WORKER * max(1, at_once))), _FEWEST, _MOST))
+
+
+def _cut(work: Sequence[ImageWork], size: int) -> list[Sequence[ImageWork]]:
+    return [work[at : at + size] for at in range(0, len(work), size)]
 
 
 def _of_files(manifest: Manifest, rows: Sequence[int]) -> Manifest:

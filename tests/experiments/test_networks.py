@@ -17,12 +17,12 @@ from leukfeat.errors import LeakageError, LeukfeatError, MissingImagesError, Usa
 from leukfeat.evaluation.crossval import cross_validate
 from leukfeat.evaluation.runs import Run
 from leukfeat.experiments.candidates import HeadOnFeatures
-from leukfeat.experiments.encoders import TRAINED, Encoders
+from leukfeat.experiments.encoders import Encoders
 from leukfeat.experiments.networks import EndToEnd
 from leukfeat.experiments.run import run
 from leukfeat.experiments.stages import Watcher, extract_recipe
 from leukfeat.features.extraction import load_features
-from leukfeat.features.store import FeatureStore
+from leukfeat.features.store import TRAINED, FeatureStore
 from leukfeat.heads.tuning import TunedHead
 
 TINY = BackboneSpec("test_efficientnet", "random", preprocess=Preprocess(input_size=32))

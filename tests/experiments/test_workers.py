@@ -271,7 +271,7 @@ def dask() -> Iterator[str]:
     """The address of a scheduler with two single-thread workers, in processes of their own."""
     distributed = pytest.importorskip("distributed", reason="dask is not installed")
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL"
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL"
     )
     yield cluster.scheduler_address
     with contextlib.suppress(TimeoutError):  # on a machine that is busy

@@ -86,6 +86,30 @@ def test_two_workers_on_one_shard_do_no_harm(
     assert extract(spec, manifest, store).hits == 6
 
 
+def test_a_shard_whose_rows_do_not_come_is_computed_again_from_its_own_images(
+    spec: BackboneSpec, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a shard are numbered anew in it; taken for rows of the whole, they would be other images."""
+    manifest = draw("cells", range(9))
+    alone, together = FeatureStore(tmp_path / "alone"), FeatureStore(tmp_path / "together")
+    extract(spec, manifest, alone, engine="eager", batch_size=1)
+    monkeypatch.setattr(shards, "_PATIENCE", 0.0)
+    real, calls = shards.ShardWork.__call__, []
+
+    def forgetful(self: shards.ShardWork, shard: Shard) -> shards.ShardReport:
+        calls.append(shard.rows)
+        report = real(self, shard)
+        if len(calls) == 1:  # the last shard, which comes first here
+            for file in together.root.glob("*/part-*.h5"):
+                file.unlink()
+        return report
+
+    monkeypatch.setattr(shards.ShardWork, "__call__", forgetful)
+    extract(spec, manifest, together, engine="eager", batch_size=1, spread=Here())
+    assert calls == [(6, 7, 8), (3, 4, 5), (0, 1, 2), (6, 7, 8)]
+    assert np.array_equal(load_features(spec, manifest, together).X, load_features(spec, manifest, alone).X)
+
+
 def test_what_a_lost_worker_had_stored_is_not_computed_again(
     spec: BackboneSpec, draw: Draw, store: FeatureStore, forwards: list[int]
 ) -> None:

@@ -49,7 +49,7 @@ def test_no_name_is_a_formula(name, tmp_path):
     file = Table("", (Column(name), Column("n", form=".2f")), ((name, -0.5),)).to_csv(tmp_path / "t.csv", [name])
     with file.open(newline="") as stream:
         head, row = csv.reader(stream)
-    assert [cell[:1] for cell in (head[0], row[0], row[2])] == ["'", "'", "'"]
+    assert all(cell[0] in "'�" for cell in (head[0], row[0], row[2])), "a tab is shown as what it is: no letter"
     assert row[1] == "-0.5", "a number stays a number"
 
 
