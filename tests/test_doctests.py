@@ -17,6 +17,11 @@ MODULES = [
 ]
 
 
+OPTIONAL = {"leukfeat.experiments.daskworkers": "distributed", "leukfeat.experiments.rayworkers": "ray"}
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_are_true(name: str) -> None:
+    if name in OPTIONAL:
+        pytest.importorskip(OPTIONAL[name], reason=f"{OPTIONAL[name]} is not installed")
     assert doctest.testmod(importlib.import_module(name)).failed == 0

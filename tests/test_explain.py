@@ -89,8 +89,8 @@ def test_baseline_and_attention_stand_side_by_side(here: Path) -> None:
         here / "plain", here / "cells" / "cells.csv", "--against", here / "cbam", "--count", 1, "--maps", "--sanity",
         "--class", "HEM", "--layer", "blocks.1", "-o", "out", "--json",
     )  # fmt: skip
+    assert told[0] == 0, told[2]
     facts = json.loads(told[1])
-    assert told[0] == 0
     assert [one["name"] for one in facts["networks"]] == ["test_efficientnet", "against test_efficientnet + cbam"]
     assert facts["layer"] == "blocks.1"
     assert {row["explained"] for row in rows_of("out/explanations.csv")} == {"HEM"}
