@@ -25,10 +25,7 @@ from leukfeat.features.computation import Computation, Manner, Progress
 from leukfeat.features.store import FeatureKey, FeatureStore
 
 _SHARDS_A_WORKER = 8  # so that workers end at about the same time, though one may be slower than another
-_FEWEST, _MOST = (
-    256,
-    20_000,
-)  # images a shard: it has to pay for loading the network, and to show that there is progress
+_FEWEST, _MOST = 256, 20_000  # images a shard: it has to pay for loading the network, and to show progress
 _SUBMISSIONS = 4  # of a shard whose worker says that it is done, and whose rows are not there
 _PATIENCE = 90.0  # seconds: some network file systems show other machines' new files after a minute
 _BETWEEN_LOOKS = 1.0
