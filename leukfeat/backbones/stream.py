@@ -125,9 +125,7 @@ def arrange_into(
     failed: list[Failure] = []
     known = known or {}
     for row in item.rows:
-        if (
-            manifest.sha256[row] != item.sha256
-        ):  # of another manifest: its vector would be stored as this one's
+        if manifest.sha256[row] != item.sha256:  # of another manifest: its vector would be stored as this one's
             raise ValueError(f"row {row} is the image {manifest.sha256[row][:12]}…, not {item.sha256[:12]}…")
         try:
             inputs.arrange_picture(read_picture(manifest, row, known.get(row)), out)
