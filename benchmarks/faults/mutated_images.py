@@ -83,7 +83,8 @@ def damaged(data: bytes, edit: str, chance: random.Random) -> bytes:
 
 
 def write(folder: Path, n_images: int, seed: int) -> None:
-    """The damaged images, in two folders that serve as classes."""
+    """The damaged images, no two alike, in two folders that serve as classes."""
+    taken: set[bytes] = set()
     chance, rng = random.Random(seed), np.random.default_rng(seed)
     for name in ("a", "b"):
         (folder / name).mkdir(parents=True)
@@ -93,7 +94,11 @@ def write(folder: Path, n_images: int, seed: int) -> None:
         stream = io.BytesIO()
         draw(rng).save(stream, format=form, **options)
         edit = EDITS[number // len(KINDS) % len(EDITS)]
-        (folder / "ab"[number % 2] / f"{number:05d}.{ending}").write_bytes(damaged(stream.getvalue(), edit, chance))
+        made = damaged(stream.getvalue(), edit, chance)
+        while made in taken:  # cut off in the header all files of a kind are the same
+            made = damaged(stream.getvalue(), edit, chance)
+        taken.add(made)
+        (folder / "ab"[number % 2] / f"{number:05d}.{ending}").write_bytes(made)
 
 
 def attempt(folder: Path, root: Path, told: Path) -> None:
@@ -192,7 +197,7 @@ def _substituted(here: Path, manifest: Manifest, features: Any) -> tuple[int, in
     row_of = {sample: row for row, sample in enumerate(manifest.sample)}
     names = {}
     for place, sample in enumerate(features.sample_ids):
-        copy = f"{'ab'[place % 2]}/{place:05d}.png"
+        copy = f"{'ab'[place == 0]}/{place:05d}.png"  # two files may show the same pixels: one label for them
         if copied(manifest.file(row_of[sample]), here / "copies" / copy):
             names[copy] = place
     copies = Manifest.open(here / "copies", subjects="unknown")
