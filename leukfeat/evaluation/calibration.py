@@ -185,16 +185,16 @@ def _logs(proba: Proba) -> Proba:
 def _learn_temperature(proba: Proba, y: NDArray[np.int64]) -> Learned:
     """The temperature of highest likelihood; the log-likelihood is concave in 1/T, so there is one."""
     from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
 
     logs = np.maximum(_logs(proba), -FURTHEST)  # one sure mistake shall not decide alone
-    if np.ptp(logs, axis=1).max() == 0:  # every class is said to be as probable: no temperature changes that
+    below = logs - logs.max(axis=1, keepdims=True)  # whatever the temperature, the most probable class has e^0
+    if not below.any():  # every class is said to be as probable: no temperature changes that
         return {"T": 1.0, "at_bound": True}
-    rows = np.arange(len(y))
+    own = float(below[np.arange(len(y)), y].mean())
 
     def loss(log_temperature: float) -> float:
-        scaled = logs * math.exp(-log_temperature)
-        return float((logsumexp(scaled, axis=1) - scaled[rows, y]).mean())
+        inverse = math.exp(-log_temperature)
+        return float(np.log(np.exp(below * inverse).sum(axis=1)).mean()) - own * inverse
 
     end = math.log(HOTTEST)
     found = float(minimize_scalar(loss, bounds=(-end, end), method="bounded", options={"xatol": 1e-9}).x)

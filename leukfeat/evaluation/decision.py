@@ -104,17 +104,18 @@ def decision_curve(
         return DecisionCurve(thresholds, empty, empty, empty, empty, float("nan"), reason)
     (k,) = scored.of_interest
     positive = scored.y_true == k
-    called = scored.proba[:, k][:, None] >= thresholds  # (n, m)
+    passed = np.searchsorted(thresholds, scored.proba[:, k], side="right")  # thresholds that call each row, (n,)
+    together, m = np.zeros(len(passed), dtype=np.int64), len(thresholds)
     plain = _benefit(
-        positive.astype(np.float64) @ called,
-        (~positive).astype(np.float64) @ called,
+        _called(passed[positive], together[positive], 1, m)[0],
+        _called(passed[~positive], together[~positive], 1, m)[0],
         np.array(positive.sum(), dtype=np.float64),
         np.array((~positive).sum(), dtype=np.float64),
         thresholds,
         prevalence,
     )
     share = float(positive.mean()) if prevalence is None else prevalence
-    low, high = _band(called, positive, thresholds, prevalence, draws, level) if draws else (np.empty(0),) * 2
+    low, high = _band(passed, positive, thresholds, prevalence, draws, level) if draws else (np.empty(0),) * 2
     treat_all = share - (1 - share) * thresholds / (1 - thresholds)
     return DecisionCurve(thresholds, plain, treat_all, low, high, share)
 
@@ -133,8 +134,14 @@ def _benefit(
     return np.asarray(hits / n_positive * share - alarms / n_negative * (1 - share) * odds)
 
 
+def _called(passed: NDArray[np.int64], owner: NDArray[np.int64], n: int, m: int) -> Values:
+    """How many rows of each of ``n`` owners are called at each of ``m`` thresholds, (n, m)."""
+    counts = np.bincount(owner * (m + 1) + passed, minlength=n * (m + 1)).reshape(n, m + 1)
+    return np.asarray(counts[:, :0:-1].cumsum(axis=1)[:, ::-1], dtype=np.float64)
+
+
 def _band(
-    called: NDArray[np.bool_],
+    passed: NDArray[np.int64],
     positive: NDArray[np.bool_],
     thresholds: Values,
     prevalence: float | None,
@@ -143,9 +150,7 @@ def _band(
 ) -> tuple[Values, Values]:
     """Pointwise percentiles over resamples; repeats of a study stand in it as further rows of their clusters."""
     of_row, n = draws.clusters.of_row, len(draws.clusters)
-    hits, alarms = (np.zeros((n, len(thresholds))) for _ in range(2))
-    np.add.at(hits, of_row, called & positive[:, None])
-    np.add.at(alarms, of_row, called & ~positive[:, None])
+    hits, alarms = (_called(passed[rows], of_row[rows], n, len(thresholds)) for rows in (positive, ~positive))
     members = np.bincount(of_row, weights=positive, minlength=n)
     others = np.bincount(of_row, weights=~positive, minlength=n)
     counts = draws.counts.astype(np.float64)
@@ -158,5 +163,7 @@ def _band(
             thresholds,
             prevalence,
         )
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    known = drawn[~np.isnan(drawn).any(axis=1)]  # a resample without a class has no benefit at any threshold
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(known, ends, axis=0) if len(known) else np.full((2, len(thresholds)), np.nan)
     return low, high

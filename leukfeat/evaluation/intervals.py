@@ -207,18 +207,18 @@ class Replicates:
 
     def p_value(self) -> float:
         """Two-sided p value of the statistic being 0, by the t interval that just touches it; NaN where undefined."""
-        from scipy.stats import t
+        from scipy.special import stdtr
 
         if self.undefined:
             return math.nan
-        return float(2 * t.sf(abs(self.estimate.value) / self.standard_error, self.freedom))
+        return float(2 * stdtr(self.freedom, -abs(self.estimate.value) / self.standard_error))
 
 
 def _by_t(one: Replicates, level: float) -> tuple[float, float]:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     centre = float(one.scale.widened(np.array([one.estimate.value]), one.nudge)[0])
-    reach = float(t.ppf((1 + level) / 2, one.freedom)) * one.standard_error
+    reach = float(stdtrit(one.freedom, (1 + level) / 2)) * one.standard_error
     return one.scale.narrowed(centre - reach), one.scale.narrowed(centre + reach)
 
 

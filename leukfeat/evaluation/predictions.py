@@ -265,15 +265,15 @@ class _Table:
     def read(cls, file: Path) -> _Table:
         try:
             with file.open(newline="", encoding="utf-8-sig") as stream:
-                rows = ([plain_cell(cell) for cell in line] for line in csv.reader(stream))
-                lines = [(number, line) for number, line in enumerate(rows, start=1) if line]
+                lines = [(number, line) for number, line in enumerate(csv.reader(stream), start=1) if line]
         except FileNotFoundError:
             raise PredictionsError(f"{file}: no such file") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise PredictionsError(f"{file}: cannot be read as a CSV: {error}") from error
         if len(lines) < 2:
             raise PredictionsError(f"{file}: holds no rows")
-        (_, header), *body = lines
+        (_, first), *body = lines
+        header = [plain_cell(cell) for cell in first]
         twice = [name for name, times in Counter(header).items() if times > 1 and name]
         if twice:
             raise PredictionsError(f"{file}: column {twice[0]!r} stands there twice; keep one")
@@ -282,10 +282,10 @@ class _Table:
             raise PredictionsError(
                 f"{file} row {uneven[0][0]}: {uneven[0][1]} values for {len(header)} columns ({len(uneven)} such rows)"
             )
-        nulls = [number for number, line in lines if any("\0" in cell for cell in line)]
+        nulls = [number for number, line in lines if "\0" in "".join(line)]
         if nulls:
             raise PredictionsError(f"{file} row {nulls[0]}: holds a null character; is it damaged?")
-        columns = zip(*(line for _, line in body), strict=True)
+        columns = map(_plain_column, zip(*(line for _, line in body), strict=True))
         return cls(file, dict(zip(header, columns, strict=True)), tuple(number for number, _ in body))
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -320,6 +320,11 @@ class _Table:
             row, value = self.row[wrong[0]], self.columns[name][wrong[0]]
             raise PredictionsError(f"{self.file} row {row}: {name} is {value!r}, not a whole number")
         return numbers.astype(np.int64)
+
+
+def _plain_column(cells: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts of which :func:`safe_cell` made a column; most columns hold nothing that it would have changed."""
+    return tuple(map(plain_cell, cells)) if "'" in "".join(cells) else cells
 
 
 def _is_number(text: str) -> bool:

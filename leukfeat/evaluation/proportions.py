@@ -74,13 +74,13 @@ def clopper_pearson(right: float, n: float, level: float = LEVEL) -> Interval:
     >>> str(clopper_pearson(28, 28))
     '0.877–1.000'
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     if not n:
         return Interval.undefined("no subjects")
     tail = (1 - level) / 2
-    low = 0.0 if right <= 0 else float(beta.ppf(tail, right, n - right + 1))
-    high = 1.0 if right >= n else float(beta.ppf(1 - tail, right + 1, n - right))
+    low = 0.0 if right <= 0 else float(betaincinv(right, n - right + 1, tail))
+    high = 1.0 if right >= n else float(betaincinv(right + 1, n - right, 1 - tail))
     return Interval(low, high)
 
 

@@ -126,55 +126,63 @@ class _Resamples:
             order = np.argsort(-ranking, kind="stable")
             member, cluster = self.scored.y_true[order] == k, self.cluster[order]
             ends = np.flatnonzero(np.append(np.diff(ranking[order]) != 0, True))  # last rows of runs of equal scores
-            members, others = (_Descent(rows, cluster, ends, self.draws) for rows in (member, ~member))
-            roc, precision = np.empty(len(self.draws)), np.empty(len(self.draws))
-            for chunk in self.draws.chunks(len(order)):
-                down = members.reached(chunk), others.reached(chunk)
-                roc[chunk], precision[chunk] = _under_roc(*down), _under_precision(*down)
-            self._areas[k] = roc, precision
+            few = self.draws.counts.shape[1] * len(ends) <= _LARGE
+            under = _under_curves_of_clusters if few else _under_curves_of_rows
+            self._areas[k] = under(member, cluster, ends, self.draws)
         return self._areas[k]
 
 
-@dataclass(frozen=True, eq=False)
-class _Descent:
-    """Some rows in falling order of a score, counted on the way down.
+def _under_curves_of_rows(
+    member: NDArray[np.bool_], cluster: NDArray[np.int64], ends: NDArray[np.int64], draws: Draws
+) -> tuple[Values, Values]:
+    """Areas under both curves in every resample, each (B,), from the weights of all rows.
 
-    Attributes
+    Parameters
     ----------
-    rows : ndarray of shape (n,), bool
-        Which are counted.
-    cluster : ndarray of shape (n,), int64
-        Column of ``draws.counts`` that weighs each row.
+    member, cluster : ndarray of shape (n,)
+        Whether rows, in falling order of a score, are of the class, and the column of ``draws.counts`` of each.
     ends : ndarray of shape (r,), int64
         Where counts are read: the last row of each run of equal scores.
     draws : Draws
         B resamples.
     """
+    roc, precision = np.empty(len(draws)), np.empty(len(draws))
+    for chunk in draws.chunks(len(member)):
+        weights = draws.counts[chunk][:, cluster]
+        down = np.zeros((2, len(weights), len(ends) + 1))
+        for found, rows in zip(down, (member, ~member), strict=True):
+            found[:, 1:] = np.cumsum(weights * rows, axis=1, dtype=np.float64)[:, ends]
+        roc[chunk], precision[chunk] = _under_roc(*down), _under_precision(*down)
+    return roc, precision
 
-    rows: NDArray[np.bool_]
-    cluster: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    draws: Draws
 
-    @cached_property
-    def _by_cluster(self) -> NDArray[np.float32] | None:
-        """How many rows of each cluster are counted at each end, (g, r); None where that would be large."""
-        shape = (self.draws.counts.shape[1], len(self.ends))
-        if shape[0] * shape[1] > _LARGE:
-            return None
-        counts = np.zeros(shape, dtype=np.float32)
-        np.add.at(counts, (self.cluster[self.rows], np.searchsorted(self.ends, np.flatnonzero(self.rows))), 1)
-        return np.cumsum(counts, axis=1, out=counts)
+def _under_curves_of_clusters(
+    member: NDArray[np.bool_], cluster: NDArray[np.int64], ends: NDArray[np.int64], draws: Draws
+) -> tuple[Values, Values]:
+    """The same from what each of g clusters counts at each end, of which resamples are sums.
 
-    def reached(self, chunk: slice) -> Values:
-        """Counts at each end under a chunk of resamples, (b, r + 1), beginning with 0."""
-        drawn = self.draws.counts[chunk]
-        found = np.zeros((len(drawn), len(self.ends) + 1))
-        if self._by_cluster is not None:  # whole numbers below 2**24 are exact in 32 bits
-            found[:, 1:] = drawn @ self._by_cluster
-        else:
-            found[:, 1:] = np.cumsum(drawn[:, self.cluster] * self.rows, axis=1, dtype=np.float64)[:, self.ends]
-        return found
+    The area under the ROC curve is a share of pairs of rows, so it needs only how many pairs of every two clusters
+    stand in the right order: g² numbers for n² pairs.
+    """
+    shape = draws.counts.shape[1], len(ends)
+    step = np.searchsorted(ends, np.arange(len(member)))
+    added = [
+        np.bincount(cluster[rows] * shape[1] + step[rows], minlength=shape[0] * shape[1]).reshape(shape)
+        for rows in (member, ~member)
+    ]
+    members, others = (np.cumsum(some, axis=1, dtype=np.float64) for some in added)
+    in_order = added[0] @ (others[:, -1:] - others + added[1] / 2).T  # ties count half
+    weights = draws.counts.astype(np.float64)
+    pairs = (weights @ members[:, -1]) * (weights @ others[:, -1])
+    roc = np.einsum("bg,bg->b", weights @ in_order, weights) / pairs
+
+    where = np.flatnonzero(added[0].any(axis=0))  # precision counts where members are added
+    # whole numbers below 2**24 are exact in 32 bits
+    at = [np.pad(some[:, where].astype(np.float32), ((0, 0), (1, 0))) for some in (members, others)]
+    precision = np.empty(len(draws))
+    for chunk in draws.chunks(len(where)):
+        precision[chunk] = _under_precision(*((draws.counts[chunk] @ some).astype(np.float64) for some in at))
+    return np.asarray(roc), precision
 
 
 def _under_roc(members: Values, others: Values) -> Values:
