@@ -51,7 +51,7 @@ HOMES = {
     "jinja2": {"reports"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "joblib": {"experiments"},
+    "joblib": {"experiments", "reports.processes"},
     "distributed": {"experiments.daskworkers"},
     "ray": {"experiments.rayworkers"},
     "pydantic": {"experiments"},

@@ -73,9 +73,10 @@ def compare(
 
     Example: leukfeat compare runs/* -o report
     """
-    from leukfeat.evaluation.runs import Run, find_runs, is_unfinished
+    from leukfeat.evaluation.runs import find_runs, is_unfinished
     from leukfeat.evaluation.uncertainty import uncertainty
     from leukfeat.reports.comparison import compare as compare_runs
+    from leukfeat.reports.folders import load_runs
     from leukfeat.reports.inside import DEFAULT_TARGET, Asked
 
     paths = runs or find_runs(Path("runs"))
@@ -84,7 +85,7 @@ def compare(
         typer.echo(f"left out: {path}: unfinished; run its command again", err=True)
     finished = [path for path in paths if path not in unfinished]
     studies = _studies_of(finished, metric, leakage=leakage_meter, curve=learning_curve, quiet=as_json)
-    loaded = [Run.load(path, positive=positive) for path in finished]
+    loaded = load_runs(finished, positive=positive)
     how = uncertainty(interval, confidence, resamples, seed)
     if grid:
         _print_grid(loaded, metric, how, output, as_json=as_json)

@@ -239,12 +239,12 @@ def _execute(
     backend: Backend | None,
 ) -> None:
     """Run a recipe, compare what it made, write the report where one is wanted, print the rest."""
-    from leukfeat.evaluation.runs import Run
     from leukfeat.evaluation.site_matrix import SiteMatrix
     from leukfeat.experiments.arms import Runner
     from leukfeat.experiments.run import run as run_recipe
     from leukfeat.experiments.studies import make_studies
     from leukfeat.reports.comparison import compare as compare_runs
+    from leukfeat.reports.folders import load_runs
 
     with progress() as shown:
         how = Runner(jobs, storage, overwrite, watcher(shown, quiet=as_json), backend)
@@ -257,6 +257,6 @@ def _execute(
         studies = make_studies(recipe, folders, runner=how if recipe.sites else replace(how, overwrite=False))
     # of several sites the runs inside the first one stand side by side; each keeps the matrix of its candidate
     shown_runs = folders or [Path(study.cells[0].run) for study in studies if isinstance(study, SiteMatrix)]
-    comparison = compare_runs([Run.load(folder) for folder in shown_runs], paths=shown_runs)
+    comparison = compare_runs(load_runs(shown_runs), paths=shown_runs)
     written = comparison.save(report) if report is not None else []
     print_comparison(comparison, written, studies, as_json=as_json, folders=shown_runs)

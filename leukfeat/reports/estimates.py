@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from leukfeat.evaluation.resampling import Clusters, Draws
 from leukfeat.evaluation.runs import Run
 from leukfeat.evaluation.subjects import by_subject
 from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
+from leukfeat.reports.processes import of_each
 from leukfeat.reports.table import Cell, Column, Table
 
 Level = Literal["cell", "subject"]
@@ -71,7 +72,11 @@ class Estimates:
     @cached_property
     def replicates(self) -> dict[str, dict[str, Replicates]]:
         """By run and metric."""
-        return {name: replicates(rows, draws=self.draws) for name, rows in self.predictions.items()}
+        runs = list(self.predictions.values())
+        found = of_each(partial(replicates, draws=self.draws), runs, rows=sum(map(len, runs)))
+        # what comes from another process was made on a copy of the draws
+        ours = ({name: replace(one, clusters=self.clusters) for name, one in metrics.items()} for metrics in found)
+        return dict(zip(self.predictions, ours, strict=True))
 
     @cached_property
     def scores(self) -> dict[str, dict[str, Score]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +12,11 @@ from leukfeat.audit.measurements import Measurements
 from leukfeat.errors import LeukfeatError, RecipeError
 from leukfeat.evaluation.leakage_meter import LeakageMeter
 from leukfeat.evaluation.learning_curve import LearningCurve
-from leukfeat.evaluation.runs import INNER_CSV, PREDICTIONS_CSV, RECIPE_YAML, RUN_JSON
+from leukfeat.evaluation.runs import INNER_CSV, PREDICTIONS_CSV, RECIPE_YAML, RUN_JSON, Run
 from leukfeat.evaluation.site_matrix import SiteMatrix
 from leukfeat.evaluation.studies import Study
 from leukfeat.jsonfiles import parse_json
+from leukfeat.reports.processes import of_each
 from leukfeat.yamlfiles import read_yaml
 
 CARD = "model/MODEL_CARD.md"
@@ -25,6 +27,21 @@ FILES = (RECIPE_YAML, RUN_JSON, PREDICTIONS_CSV, INNER_CSV, "split.csv", "trials
 """Files that a checklist may point to."""
 
 AnyStudy = TypeVar("AnyStudy", bound=Study)
+
+_BYTES_A_ROW = 100  # of a predictions file, at least
+
+
+def load_runs(paths: Sequence[Path], *, positive: str | None = None) -> list[Run]:
+    """Read run folders or predictions files, many at once where they are large.
+
+    Raises
+    ------
+    RunError, PredictionsError
+        As :meth:`~leukfeat.evaluation.runs.Run.load`, of the first that cannot be read.
+    """
+    files = [file for path in paths for file in (path, path / PREDICTIONS_CSV, path / INNER_CSV) if file.is_file()]
+    rows = sum(file.stat().st_size for file in files) // _BYTES_A_ROW
+    return of_each(partial(Run.load, positive=positive), paths, rows=rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,9 +23,12 @@ from leukfeat.evaluation.thresholds import at
 from leukfeat.evaluation.uncertainty import Estimate, Uncertainty
 from leukfeat.evaluation.verdicts import Verdicts, verdicts
 from leukfeat.reports.estimates import EXACT, Level
+from leukfeat.reports.processes import of_each
 from leukfeat.reports.table import Cell, Column, Table, nothing
 
 DEFAULT_TARGET = "sensitivity=0.95"
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -87,28 +91,23 @@ class Inside:
     @cached_property
     def calibrations(self) -> dict[str, Calibrated | str]:
         """By run: predictions after calibration, or why there are none."""
-        return {
-            run.name: without_calibration(run.predictions, run.inner, self.asked.calibration)
-            or calibrated(run.predictions, run.inner, self.asked.calibration)
-            for run in self.runs
-        }
+        return self._of_each(partial(_calibration, self.asked.calibration))
 
     @cached_property
     def points(self) -> dict[tuple[str, str, Level], OperatingPoint]:
         """By run, target and level."""
-        return {
-            (run.name, target, level): operate(
-                run.predictions, run.inner, at(target, conservative=self.asked.conservative), level
-            )
-            for run in self.runs
-            for target in self.asked.targets
-            for level in self.levels
-        }
+        found = self._of_each(partial(_operating_points, self.asked, self.levels))
+        return {(name, *key): point for name, points in found.items() for key, point in points.items()}
 
     @cached_property
     def verdicts(self) -> dict[str, Verdicts]:
         """By run."""
-        return {run.name: verdicts(run.predictions, run.inner, level=self.how.level) for run in self.runs}
+        return self._of_each(partial(_verdicts, self.how.level))
+
+    def _of_each(self, function: Callable[[Run], Result]) -> dict[str, Result]:
+        """What a function learns from every run, by its name."""
+        rows = sum(len(run.predictions) + len(run.inner or ()) for run in self.runs)
+        return dict(zip((run.name for run in self.runs), of_each(function, self.runs, rows=rows), strict=True))
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -124,16 +123,19 @@ class Inside:
 
     def calibration_table(self) -> Table:
         """Every run before and after calibration."""
-        rows: list[tuple[Cell, ...]] = []
+        judged: list[tuple[str, str, Predictions]] = []
         words: dict[str, None] = {}
         for run in self.runs:
             after = self.calibrations[run.name]
-            rows.append((run.name, "as predicted", *calibration_scores(run.predictions).values()))
+            judged.append((run.name, "as predicted", run.predictions))
             if isinstance(after, Calibrated):
-                rows.append((run.name, self.asked.calibration, *calibration_scores(after.predictions).values()))
+                judged.append((run.name, self.asked.calibration, after.predictions))
                 words |= dict.fromkeys(f"{run.name}: {line}" for line in after.words)
             else:
                 words[f"{run.name}: not calibrated, {after}"] = None
+        predictions = [rows for _, _, rows in judged]
+        scores = of_each(calibration_scores, predictions, rows=sum(map(len, predictions)))
+        rows = tuple((run, when, *found.values()) for (run, when, _), found in zip(judged, scores, strict=True))
         return Table(
             title="Calibration over cells",
             columns=(
@@ -141,7 +143,7 @@ class Inside:
                 Column("probabilities"),
                 *(Column(statistic.title, form=".3f") for statistic in STATISTICS.values()),
             ),
-            rows=tuple(rows),
+            rows=rows,
             words=(*words, *self._seen),
         )
 
@@ -301,3 +303,21 @@ class Inside:
         """What must be said where an encoder was trained on what is learned from."""
         names = [run.name for run in self.runs if inner_seen(run.folds)]
         return (f"{INNER_SEEN} ({', '.join(names)})",) if names else ()
+
+
+def _calibration(method: str, run: Run) -> Calibrated | str:
+    """Predictions after calibration, or why there are none."""
+    return without_calibration(run.predictions, run.inner, method) or calibrated(run.predictions, run.inner, method)
+
+
+def _operating_points(asked: Asked, levels: Sequence[Level], run: Run) -> dict[tuple[str, Level], OperatingPoint]:
+    """By target and level."""
+    return {
+        (target, level): operate(run.predictions, run.inner, at(target, conservative=asked.conservative), level)
+        for target in asked.targets
+        for level in levels
+    }
+
+
+def _verdicts(confidence: float, run: Run) -> Verdicts:
+    return verdicts(run.predictions, run.inner, level=confidence)

@@ -18,6 +18,9 @@ from leukfeat.reports.table import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PANELS = 24
+"""Runs that get a panel, the best first; the counts have them all."""
+
 _CAPTION = "Counts over all repeats, and the share of the true class (also as shade)."
 
 
@@ -37,8 +40,10 @@ def confusion_drawing(
     notes : sequence of Note
         Small print below.
     """
-    make = partial(draw_confusion, counts, classes)
-    return drawn("confusion", "Confusion matrices over cells", _CAPTION, make, table, notes)
+    shown = dict(list(counts.items())[:PANELS])
+    caption = f"{_CAPTION} The best {PANELS} of {len(counts)} runs." if len(counts) > PANELS else _CAPTION
+    make = partial(draw_confusion, shown, classes)
+    return drawn("confusion", "Confusion matrices over cells", caption, make, table, notes)
 
 
 def draw_confusion(counts: Mapping[str, NDArray[np.int64]], classes: Sequence[str]) -> Figure:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from leukfeat.evaluation.calibration import Calibrated
 from leukfeat.evaluation.decision import decision_curve
-from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.reliability import N_BINS, Of, Reliability, reliability
 from leukfeat.reports.figures.curves import decision_drawing
 from leukfeat.reports.figures.reliability import PANELS, reliability_drawing
 from leukfeat.reports.page.material import Material
+from leukfeat.reports.processes import of_each
 from leukfeat.reports.sections import Section
 
 
 def calibration(material: Material) -> Section | None:
     """Reliability diagrams before and after, and every statistic."""
-    diagrams: dict[str, dict[str, Reliability]] = {}
-    for run in material.runs:
-        after = material.inside.calibrations[run.name]
-        found = {"before": _diagram(material, run.predictions)}
-        if isinstance(after, Calibrated):
-            found["after"] = _diagram(material, after.predictions)
-        defined = {kind: one for kind, one in found.items() if not one.reason}
-        if "before" in defined:
-            diagrams[run.name] = defined
+    diagrams = {name: kinds for name, kinds in _diagrams(material).items() if "before" in kinds}
     table = material.tables.get("calibration")
     if not diagrams or table is None:
         return None
@@ -34,9 +28,19 @@ def calibration(material: Material) -> Section | None:
     return Section("reliability", "Calibration", tables=(table,), drawings=(drawing,))
 
 
-def _diagram(material: Material, predictions: Predictions) -> Reliability:
+def _diagrams(material: Material) -> dict[str, dict[str, Reliability]]:
+    """By run, ``"before"`` and ``"after"``, as far as they are defined."""
+    shown = {(run.name, "before"): run.predictions for run in material.runs}
+    after = material.inside.calibrations.items()
+    shown |= {(name, "after"): one.predictions for name, one in after if isinstance(one, Calibrated)}
     of: Of = "positive" if material.positive else "top-label"
-    return reliability(predictions, of=of, n_bins=N_BINS, draws=material.by_cell.draws)
+    draw = partial(reliability, of=of, n_bins=N_BINS, draws=material.by_cell.draws)
+    found = of_each(draw, list(shown.values()), rows=sum(map(len, shown.values())))
+    diagrams: dict[str, dict[str, Reliability]] = {}
+    for (name, kind), one in zip(shown, found, strict=True):
+        if not one.reason:
+            diagrams.setdefault(name, {})[kind] = one
+    return diagrams
 
 
 def decisions(material: Material) -> Section | None:

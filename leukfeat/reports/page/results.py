@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from leukfeat.evaluation.bands import Band, Kind, band
 from leukfeat.evaluation.metrics import confusion as confusion_of
 from leukfeat.reports.figures.confusion import confusion_drawing
 from leukfeat.reports.figures.curves import BANDS_SHOWN, precision_recall_drawing, roc_drawing
 from leukfeat.reports.figures.differences import forest_drawing
 from leukfeat.reports.page.material import Material
+from leukfeat.reports.processes import of_each
 from leukfeat.reports.sections import Drawing, Section
 
 _MOST_PAIRS = 10  # of more, the table is folded away: the forest plot shows them
@@ -75,10 +78,9 @@ def curves(material: Material) -> Section:
 
 
 def _bands(material: Material, kind: Kind) -> dict[str, Band]:
-    return {
-        run.name: band(run.predictions, kind, material.by_cell.draws, level=material.by_cell.how.level)
-        for run in material.runs
-    }
+    runs, cells = [run.predictions for run in material.runs], material.by_cell
+    found = of_each(partial(band, kind=kind, draws=cells.draws, level=cells.how.level), runs, rows=sum(map(len, runs)))
+    return {run.name: one for run, one in zip(material.runs, found, strict=True)}
 
 
 def _about(material: Material, bands: dict[str, Band]) -> str:

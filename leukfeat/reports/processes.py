@@ -1,0 +1,35 @@
+"""Numbers of many runs, computed in several processes: runs do not depend on one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+WORTHWHILE = 50_000
+"""Rows, of all runs together, from which other processes gain more than they cost to start."""
+
+A_RUN = 1_000  # rows that take as long as what a run costs whatever its rows
+
+
+def of_each(function: Callable[[Item], Result], items: Sequence[Item], *, rows: int) -> list[Result]:
+    """What a function makes of every item, in their order.
+
+    Parameters
+    ----------
+    function : callable
+        Of one item, without side effects: it may be called in another process.
+    items : sequence
+        One a run.
+    rows : int
+        How many rows of predictions they hold together; of few, this process computes them all.
+    """
+    if len(items) < 2 or rows + A_RUN * len(items) < WORTHWHILE:
+        return [function(item) for item in items]
+    from joblib import Parallel, cpu_count, delayed
+
+    # arrays go through pipes: what joblib would put into files is read once
+    work = Parallel(n_jobs=min(len(items), cpu_count()), max_nbytes=None)
+    return list(work(delayed(function)(item) for item in items))

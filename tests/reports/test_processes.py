@@ -1,0 +1,70 @@
+"""Numbers of many runs are those of one process, wherever they are computed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.runs import Run
+from leukfeat.reports import processes
+from leukfeat.reports.comparison import Comparison, compare
+from leukfeat.reports.processes import of_each
+
+
+def run_with(seed: int) -> Run:
+    """A run on cells of 12 subjects in 3 folds, its probabilities drawn by chance."""
+    subject = np.repeat(np.arange(12), 6)
+    y = subject % 2
+    positive = 1 / (1 + np.exp(-(2 * y - 1) - 2 * np.random.default_rng(seed).normal(size=len(y))))
+    return Run(
+        name=f"run {seed}",
+        predictions=Predictions(
+            sample=np.array([f"{row}.bmp" for row in range(len(y))]),
+            subject=subject.astype(str),
+            group=subject.astype(str),
+            repeat=np.zeros(len(y), dtype=np.int64),
+            fold=subject // 2 % 3,
+            y_true=np.array(["healthy", "leukemia"])[y],
+            proba=np.column_stack([1 - positive, positive]),
+            classes=("healthy", "leukemia"),
+            positive="leukemia",
+        ),
+    )
+
+
+def test_items_keep_their_order_and_few_rows_stay_in_this_process() -> None:
+    assert of_each(lambda item: (item, os.getpid()), [3, 1, 2], rows=100) == [(item, os.getpid()) for item in (3, 1, 2)]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
+def test_many_rows_go_to_other_processes_in_their_order() -> None:
+    # a lambda, because another process cannot import a module of tests
+    found = of_each(lambda item: (item, os.getpid()), [3, 1, 2], rows=processes.WORTHWHILE)
+    assert [item for item, _ in found] == [3, 1, 2]
+    assert os.getpid() not in {process for _, process in found}
+
+
+def test_a_comparison_is_the_same_from_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [run_with(seed) for seed in range(3)]
+    alone = compare(runs)
+    told, tables = alone.to_dict(), texts(alone)
+    monkeypatch.setattr(processes, "WORTHWHILE", 0)
+    spread = compare([replace(run) for run in runs])
+    assert spread.to_dict() == told  # pairs too: differences are of the same draws, whichever process made them
+    assert texts(spread) == tables
+
+
+def texts(comparison: Comparison) -> dict[str, list[str]]:
+    """Every table as text."""
+    return {name: table.to_lines() for name, table in comparison.tables.items()}
+
+
+def test_an_error_of_another_process_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "WORTHWHILE", 0)
+    with pytest.raises(ValueError, match="invalid literal"):
+        of_each(partial(int, base=10), ["1", "x"], rows=0)
