@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from leukfeat.backbones.inputs import Inputs
 from leukfeat.backbones.spec import BackboneSpec, Preprocess
 from leukfeat.data.images import decode_image
 from leukfeat.data.manifest import Manifest
@@ -37,6 +38,7 @@ from leukfeat.features.extraction import extract, load_features
 from leukfeat.features.store import FeatureStore
 
 SPEC = BackboneSpec("test_efficientnet", "random", preprocess=Preprocess(input_size=64, crop="none"))
+INPUTS = Inputs((64, 64), "none", 0.0, "bicubic", "unit", None, None)
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "bmp": ("BMP", {}),
     "png": ("PNG", {}),
@@ -110,11 +112,11 @@ def attempt(folder: Path, root: Path, told: Path) -> None:
     told.write_text(json.dumps({"failed": failed, "megabytes": peak, "seconds": report.seconds}))
 
 
-def decoded(file: Path) -> tuple[float, bool]:
-    """Seconds to decode a file, and whether it could be."""
+def readable(file: Path) -> tuple[float, bool]:
+    """Seconds to decode a file and to fit it to the network's input, and whether that could be done."""
     started = time.perf_counter()
     try:
-        decode_image(file.read_bytes(), file.name)
+        INPUTS.arrange(decode_image(file.read_bytes(), file.name))  # a header may make a strip of a picture
     except ImageError:
         return time.perf_counter() - started, False
     return time.perf_counter() - started, True
@@ -166,7 +168,7 @@ def _compare(here: Path, status: int | None) -> dict[str, Any]:
     told = json.loads((here / "told.json").read_text())
     manifest = Manifest.open(here / "cells", subjects="unknown")
     files = [manifest.file(row) for row in range(len(manifest))]
-    tries = [decoded(file) for file in files]
+    tries = [readable(file) for file in files]
     slowest = max(range(len(files)), key=lambda row: tries[row][0])
     refused = {sample for sample, (_, good) in zip(manifest.sample, tries, strict=True) if not good}
     features = load_features(SPEC, manifest, FeatureStore(here / "store"))
@@ -175,7 +177,7 @@ def _compare(here: Path, status: int | None) -> dict[str, Any]:
     problems = [
         *([f"{files[slowest].name} took {tries[slowest][0]:.1f} s"] if tries[slowest][0] > SECONDS_A_FILE else []),
         *([f"{told['megabytes']:.0f} MB"] if told["megabytes"] > MEGABYTES else []),
-        *(["failed and undecodable files differ"] if set(told["failed"]) != refused else []),
+        *(["failed and unreadable files differ"] if set(told["failed"]) != refused else []),
         *(["stored and failed do not add up"] if len(features) + len(refused) != len(manifest) else []),
         *([f"{different} files have another file's vector"] if different else []),
     ]
