@@ -5,10 +5,11 @@
 **Extraction.** 2,000 and 20,000 noise images of 64x64 pixels go through timm's smallest network, each in a process of
 its own; the difference of the peaks must stay below 150 MB.
 
-**Heads.** 100,000 generated embeddings of 1,280 floats go through ``fit-head --features … --head xgboost``; the peak
-must stay below 4 times the array plus 500 MB. It is that of the whole tree of processes, a page that several of them
-share counted once (PSS of ``/proc/PID/smaps_rollup``, looked at five times a second; Linux only). With ``--quick`` most
-of it is Python and the libraries, about 200 MB a process.
+**Heads.** 100,000 generated embeddings of 1,280 floats go through what ``fit-head --features … --head xgboost`` does,
+as a recipe, so that the number of trees can be given: few, because what a tree takes is nothing beside the features.
+The peak must stay below 4 times the array plus 500 MB. It is that of the whole tree of processes, a page that several
+of them share counted once (PSS of ``/proc/PID/smaps_rollup``, looked at five times a second; Linux only). With
+``--quick`` most of it is Python and the libraries, about 200 MB a process.
 
 Exit status 1 where a limit is passed. Memory does not depend on how busy the machine is.
 """
@@ -34,6 +35,7 @@ EXTRACTION_LIMIT_MB = 150
 HEADS_LIMIT_ARRAYS, HEADS_LIMIT_MB = 4, 500
 FEATURES = 1_280
 SUBJECTS = 200
+ROUNDS = 20  # of boosting
 PAUSE_S = 0.2  # between two looks at the memory
 
 
@@ -168,10 +170,15 @@ def heads(n_rows: int, trials: int) -> dict[str, float]:
         # in a process of its own: this one's memory is nobody's business, but it would not give it back
         subprocess.run([sys.executable, __file__, "--write", place, str(n_rows)], check=True)
         size = n_rows * FEATURES * 4 / 1e6
-        peak = peak_of(
-            sys.executable, "-m", "leukfeat", "fit-head", str(folder / "cells.csv"), "--features",
-            str(folder / "features.h5"), "--head", "xgboost", "--trials", str(trials), "--out", str(folder / "runs"),
-        )  # fmt: skip
+        recipe = {
+            "name": "memory",
+            "data": {"path": str(folder / "cells.csv")},
+            "features": str(folder / "features.h5"),
+            "head": {"name": "xgboost", "trials": trials, "params": {"n_estimators": ROUNDS}},
+        }
+        (folder / "recipe.yaml").write_text(json.dumps(recipe))  # JSON is YAML
+        options = ("--out", str(folder / "runs"), "--report", str(folder / "report"))
+        peak = peak_of(sys.executable, "-m", "leukfeat", "run", str(folder / "recipe.yaml"), *options)
     return {
         "heads.rows": n_rows,
         "heads.array_mb": size,
