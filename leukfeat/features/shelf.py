@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -151,6 +152,10 @@ class Shelf:
         self._insist(digests, lambda wanted: parts.read_rows(wanted, X))
         return X
 
+    def holding(self, sha256: Sequence[str]) -> list[PartHeader]:
+        """The parts that answer for some images, each of them stored."""
+        return [header for header, _, _ in self._where(raw_digests(sha256))]
+
     def check(self, sha256: Sequence[str]) -> None:
         """Compare the parts that hold some images with their checksums; those that were not altered since the last
         time are not read again.
@@ -187,16 +192,24 @@ class Shelf:
 
 
 def _headers(folder: Path, known: Mapping[Path, PartHeader]) -> list[PartHeader]:
-    """What all parts of a folder say about themselves, listed anew where one vanishes meanwhile."""
+    """What all parts of a folder say about themselves.
+
+    Where one has vanished the folder is listed anew: its rows stand in a part that may not have been listed. Another
+    process may join parts for as long as it likes, so only a part that is listed and not there, again and again, is an
+    error.
+    """
     read = dict(known)
-    for attempt in range(_ATTEMPTS):
-        files = parts.list_parts(folder)
-        try:
-            for file in files:
-                if file not in read:  # what was looked into before need not be again: a part never changes
+    vanished: Counter[Path] = Counter()
+    while True:
+        files, lost = parts.list_parts(folder), 0
+        for file in files:
+            if file not in read:  # what was looked into before need not be again: a part never changes
+                try:
                     read[file] = read_header(file)
-            break
-        except GonePartError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    return [read[file] for file in files]
+                except GonePartError:
+                    lost += 1
+                    vanished[file] += 1
+                    if vanished[file] == _ATTEMPTS:
+                        raise
+        if not lost:
+            return [read[file] for file in files]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from leukfeat.errors import StoreError
+from leukfeat.features import parts
 from leukfeat.features.compaction import compact
-from leukfeat.features.headers import PartHeader, read_header
+from leukfeat.features.headers import GonePartError, PartHeader, read_header
 from leukfeat.features.shelf import RowIndex
 from leukfeat.features.store import FeatureStore
 from tests.features.rows import KEY, add, digests, vectors
@@ -94,4 +95,25 @@ def test_a_sound_part_beside_a_damaged_one_can_be_read(store: FeatureStore) -> N
     add(store, range(3))
     add(store, range(3, 6)).write_bytes(b"")
     with pytest.raises(StoreError, match="truncated"):
+        store.open(KEY)
+
+
+def test_opening_outlives_a_long_compaction(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    # every part that is deleted between listing and reading is one more listing, however many there are
+    add(store, range(3))
+    listed = parts.list_parts
+    going = [Path(f"part-{number}.h5") for number in range(50)]
+
+    def listing(folder: Path) -> list[Path]:
+        return [*listed(folder), *(folder / file for file in [going.pop()] if going)]
+
+    monkeypatch.setattr(parts, "list_parts", listing)
+    assert len(store.open(KEY)) == 3
+
+
+def test_a_part_that_is_listed_and_never_there_is_told(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(store, range(3))
+    listed = parts.list_parts
+    monkeypatch.setattr(parts, "list_parts", lambda folder: [*listed(folder), folder / "part-0.h5"])
+    with pytest.raises(GonePartError, match=r"part-0\.h5: the part is gone"):
         store.open(KEY)
