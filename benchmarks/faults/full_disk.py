@@ -182,7 +182,7 @@ def full_output(stage: Stage) -> str:
                 "cache", "export", "cells.csv", *BACKBONE, "--cache", "cache", "-o", "disk/f.h5", said="disk"
             ),
             stage.refuses("predict", _model(stage), "cells.csv", "-o", "disk/predictions.csv", said="No space left"),
-            stage.refuses("compare", "runs", "-o", "disk/report", said="No space left"),
+            stage.refuses("compare", str(Path(_model(stage)).parent), "-o", "disk/report", said="No space left"),
         ]
         after = {
             name: digest for name, digest in digests(stage.here / "disk").items() if not name.startswith("report/")
@@ -237,7 +237,16 @@ def no_permission(stage: Stage) -> str:
                 "extract", "more.csv", *BACKBONE, "--cache", "closed", said="Permission denied", user="bound"
             ),
             stage.refuses("data", "prepare", "cells", "-o", "closed/cells.csv", said="Permission denied", user="bound"),
-            stage.refuses("predict", _model(stage), "more.csv", "-o", "p.csv", said="Permission denied", user="bound"),
+            stage.refuses(
+                "predict",
+                _model(stage),
+                "more.csv",
+                "--ignore-labels",
+                "-o",
+                "p.csv",
+                said="Permission denied",
+                user="bound",
+            ),
         ]
     finally:
         image.chmod(0o644)

@@ -138,15 +138,16 @@ def cluster(name: str) -> Iterator[tuple[str, Callable[[int], list[int]]]]:
 def disturb(
     name: str, kills: int, cells: Path, here: Path, plain: dict[str, Any], moments: random.Random
 ) -> dict[str, Any]:
-    """Run the commands so often, and kill a worker each time."""
+    """Run the commands until so many workers were killed, one a run; a run that ends before its moment is one more."""
     problems: list[str] = []
     hits, lost, seconds = 0, 0, []
     with cluster(name) as (address, workers):
-        for number in range(kills + 1):  # the first is not disturbed: how long does it take?
+        while hits < kills and len(seconds) <= 3 * kills:  # the first is not disturbed: how long does it take?
+            number = len(seconds)
             started = time.monotonic()
             process, answer = attempt(cells, here / f"{name}-{number}", name, address, here / "user-cache")
             if number:
-                time.sleep(moments.uniform(0.1, 0.95) * seconds[0])
+                time.sleep(moments.uniform(0.1, 0.95) * min(seconds))
                 victims = workers(process.pid)
                 if victims and process.poll() is None:
                     with contextlib.suppress(ProcessLookupError):
@@ -167,6 +168,7 @@ def disturb(
     return {
         "backend": name,
         "kills": hits,
+        "runs": len(seconds) - 1,
         "noticed": lost,  # Dask and Ray run a task again without a word
         "seconds_undisturbed": seconds[0],
         "seconds_disturbed": sum(seconds[1:]) / max(1, len(seconds) - 1),
@@ -203,7 +205,7 @@ def main() -> int:
             results.append(result)
             if not options.json:
                 print(
-                    f"{name}: {result['kills']} workers killed, one in each of {kills} runs of {WORKERS} workers on"
+                    f"{name}: {result['kills']} workers killed in {result['runs']} runs of {WORKERS} workers on"
                     f" {len(manifest)} images; {result['seconds_undisturbed']:.1f} s undisturbed,"
                     f" {result['seconds_disturbed']:.1f} s disturbed;"
                     f" {'; '.join(result['problems']) or 'rows and predictions of the undisturbed run'}",
