@@ -12,12 +12,13 @@ PACKAGE = Path(__file__).resolve().parents[1] / "leukfeat"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What a folder (or a module beside the folders) may import of the package, besides itself.
-FOUNDATION = {"errors", "textfiles", "jsonfiles", "yamlfiles"}
+FOUNDATION = {"errors", "textfiles", "jsonfiles", "yamlfiles", "processors"}
 LAYERS = {
     "errors": set(),
     "textfiles": set(),
     "jsonfiles": set(),
     "yamlfiles": {"errors"},
+    "processors": set(),
     "data": FOUNDATION,
     "backbones": FOUNDATION | {"data"},
     "features": FOUNDATION | {"data", "backbones"},

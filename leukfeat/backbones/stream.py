@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from leukfeat.data.hashing import HashMemo, Known
 from leukfeat.data.manifest import Manifest
 from leukfeat.data.pixels import CHANGED, read_picture
 from leukfeat.errors import ImageError
+from leukfeat.processors import usable_processors
 
 Failure = tuple[int, str]  # row of the manifest, reason
 
@@ -152,7 +152,7 @@ def changed_rows(manifest: Manifest, rows: Sequence[int], memo: HashMemo) -> dic
 
 def default_workers() -> int:
     """How many threads decode unless somebody says: one a processor this process may use, at most 16."""
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(16, usable_processors())
 
 
 def _ahead(

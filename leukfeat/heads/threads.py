@@ -16,6 +16,7 @@ import sklearn
 from threadpoolctl import threadpool_limits
 
 from leukfeat.errors import UsageError
+from leukfeat.processors import usable_processors
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ def processors(n_jobs: int | None) -> int:
         raise UsageError(f"n_jobs is {n_jobs!r}; give a number of threads, or -1 for one for each processor")
     if n_jobs > 0:
         return n_jobs
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_processors()
 
 
 @contextmanager

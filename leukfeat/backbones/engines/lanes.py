@@ -7,7 +7,6 @@ layer over all cores: nobody waits for anybody at the end of a layer, and a few 
 from __future__ import annotations
 
 import functools
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from leukfeat.processors import usable_processors
 
 Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -73,8 +74,7 @@ class Lanes:
 
 def processors() -> int:
     """How many cores this process may use, and PyTorch has been told to use."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, torch.get_num_threads()))
+    return max(1, min(usable_processors(), torch.get_num_threads()))
 
 
 def _joined(parts: list[Future[NDArray[np.float32]]]) -> NDArray[np.float32]:
