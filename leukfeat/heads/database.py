@@ -20,6 +20,10 @@ PATIENCE_SECONDS = 600.0  # a database that answered before is waited for so lon
 _LONGEST_PAUSE = 5.0  # seconds between two attempts
 _ATTEMPTS = 30  # to make the tables, which others may be making
 _PASSING = ("08", "40", "53", "55", "57")  # SQLSTATE: connection, rolled back, resources, in use, server going down
+# Who cannot connect gets no SQLSTATE from psycopg, only words: these do not go away by themselves, though they stand in
+# a sentence that begins with "connection failed";
+_LASTING = ("password", "authentication", "pg_hba.conf", "does not exist", "certificate")
+_AWAY = ("locked", "connection", "resolve host", "host name")  # and these may
 _LIBPQ = {  # a network that swallows everything is noticed after a minute, not after hours
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -223,7 +227,7 @@ def _may_pass(error: BaseException) -> bool:
     if code is not None:
         return str(code)[:2] in _PASSING
     text = str(error.orig).lower()
-    return "locked" in text or "connection" in text
+    return any(word in text for word in _AWAY) and not any(word in text for word in _LASTING)
 
 
 def _told(error: BaseException, url: str) -> str:

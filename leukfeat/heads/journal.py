@@ -138,6 +138,9 @@ class _Lock:
             else:
                 try:
                     os.write(descriptor, token)
+                except OSError:  # the disk is full: nobody is to wait for us
+                    self.file.unlink()
+                    raise
                 finally:
                     os.close(descriptor)
                 return

@@ -4,6 +4,9 @@ A slot decides which random numbers a trial gets. A process writes its claim tog
 of several running or finished trials with one slot, the one with the smallest number holds it. Optuna numbers trials
 in the order in which they can be seen, and no given-up trial comes to life again, so two can never both believe that
 they hold it. A trial that was given up leaves its slot to the next comer, who draws what the first would have drawn.
+
+A study that one process works on alone belongs to the last that began: an earlier one may still live, cut off from
+whoever sent it, or left behind by a command that was killed. What it is at is given up, and it stops.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from leukfeat.errors import HeadError
 from leukfeat.heads.lease import Owner, Watch
 
 _CLAIM = "leukfeat_claim"  # attribute of a trial
+_HOLDER = "leukfeat_holder"  # attribute of a study that one process works on alone: which one
 
 
 class Slots:
@@ -29,12 +34,15 @@ class Slots:
     n_trials : int
         How many slots there are.
     alone : bool
-        Whether this process is the only one: whatever else is running was left by a kill.
+        Whether this process has the study to itself: whatever else is running was left behind.
     """
 
     def __init__(self, storage: Any, study_id: int, n_trials: int, *, alone: bool) -> None:
         self.storage, self.study_id, self.n_trials, self.alone = storage, study_id, n_trials, alone
         self._watch = Watch()
+        self._token = uuid.uuid4().hex
+        if alone:
+            storage.set_study_user_attr(study_id, _HOLDER, self._token)
 
     def finished(self) -> list[Any]:
         """Completed and pruned trials, in the order of their slots."""
@@ -54,19 +62,42 @@ class Slots:
         slot, trial_id : int
             The lowest free slot, and the new trial's number in the storage; None where every slot is filled or being
             worked on.
+
+        Raises
+        ------
+        HeadError
+            Another process has begun the study that this one had to itself.
         """
+        self._insist_on_holding()
         self._give_up_dead()
         rank = 0
         while free := sorted(set(range(self.n_trials)) - set(_holders(self._trials()))):
             slot = free[min(max(rank - 1, 0), len(free) - 1)]
             trial_id, rank = self._written(slot, first)
+            self._insist_on_holding(trial_id)
             if trial_id is None:
-                self.alone = False  # so was another, who has given the new trial up
-            elif rank == 0:
+                continue  # another has given it up
+            if rank == 0:
                 return slot, trial_id
-            else:
-                self._fail(trial_id)  # and where several lost, each goes on to a slot of its own
+            self._fail(trial_id)  # and where several lost, each goes on to a slot of its own
+            if self.alone:
+                self._give_up_dead()
+                rank = 0
         return None
+
+    def _insist_on_holding(self, trial_id: int | None = None) -> None:
+        """Stop where another has begun the study; a trial that was begun before that was seen is given up.
+
+        Who begins sets its name first and gives up what is running then; who was there before looks again when its
+        trial can be seen. So one of the two sees the other, and no trial of the earlier one is finished any more.
+        """
+        if self.alone and self.storage.get_study_user_attrs(self.study_id).get(_HOLDER) != self._token:
+            if trial_id is not None:
+                self._fail(trial_id)
+            raise HeadError(
+                f"study {self.storage.get_study_name_from_id(self.study_id)!r}: another process has begun it anew, so"
+                " this one stops; processes that are to share trials need a storage (--storage)"
+            )
 
     def _written(self, slot: int, first: Mapping[str, Any]) -> tuple[int | None, int]:
         """A new trial that claims a slot, if it was not given up at once, and how many claimed it earlier."""

@@ -46,6 +46,11 @@ class Storage:
         """Whether it is a database."""
         return "://" in str(self.where)
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """What processes on other machines have to share: the folder of a journal; nothing of a database."""
+        return () if self.is_database else (Path(self.where).absolute().parent,)
+
     def __str__(self) -> str:
         """The place without its password: logs show arguments of functions."""
         return without_password(os.fspath(self.where))

@@ -55,7 +55,8 @@ def search(judge: Judge, space: Sequence[Dimension], fixed: Mapping[str, Any], p
     Raises
     ------
     HeadError
-        The storage cannot be used, or holds a study of this name for other rows or settings.
+        The storage cannot be used, or holds a study of this name for other rows or settings; or another process has
+        begun the study that this one had to itself.
     """
     import optuna
 
@@ -79,8 +80,7 @@ def search(judge: Judge, space: Sequence[Dimension], fixed: Mapping[str, Any], p
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS, n_warmup_steps=0),
             )
             with contextlib.nullcontext() if slots.alone else Renewal(storage, trial_id):
-                if not _run_trial(optuna, storage, study, trial_id, judge, space, fixed, plan):
-                    slots.alone = False  # somebody was there after all, e.g. a fit that was started again elsewhere
+                _run_trial(optuna, storage, study, trial_id, judge, space, fixed, plan)
         return [_as_record(n, t, fixed) for n, t in enumerate(slots.finished())]
 
 
@@ -132,8 +132,8 @@ def _run_trial(
     space: Sequence[Dimension],
     fixed: Mapping[str, Any],
     plan: StudyPlan,
-) -> bool:
-    """Draw parameters, judge them fold by fold, tell what came out; False of a trial that others have given up."""
+) -> None:
+    """Draw parameters, judge them fold by fold, tell what came out; of a trial that others have given up, nobody."""
     state = optuna.trial.TrialState
     started = time.perf_counter()
     found: list[float] = []
@@ -156,14 +156,13 @@ def _run_trial(
         trial.set_user_attr(_RECORD, record)
         storage.set_trial_state_values(trial_id, state.PRUNED if pruned else state.COMPLETE, [float(np.mean(found))])
     except optuna.exceptions.UpdateFinishedTrialError:
-        return bool(storage.get_trial(trial_id).state.name != "FAIL")  # told to a database whose answer was lost
+        return  # given up by others, or told before to a database whose answer was lost
     except BaseException:
         if isinstance(storage, PatientStorage):
             storage.stop_waiting()
         with contextlib.suppress(HeadError, optuna.exceptions.UpdateFinishedTrialError):
             storage.set_trial_state_values(trial_id, state.FAIL)
         raise
-    return True
 
 
 def _as_record(number: int, trial: Any, fixed: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -144,6 +145,19 @@ def test_who_was_thought_dead_leaves_the_next_ones_lock_alone(tmp_path: Path) ->
     with lock.held():
         lock.file.write_bytes(b"the next one's")
     assert lock.file.read_bytes() == b"the next one's"
+
+
+def test_a_full_disk_leaves_no_lock_behind(tmp_path: Path, monkeypatch) -> None:
+    """The file can be made, and nothing can be written into it; the next one would wait for nobody."""
+
+    def full(descriptor: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    lock = journal_module._Lock(tmp_path / "lock")
+    monkeypatch.setattr(journal_module.os, "write", full)
+    with pytest.raises(OSError, match="No space left"), lock.held():
+        pass
+    assert not lock.file.exists()
 
 
 def test_ctrl_c_while_waiting_takes_nobodys_lock(tmp_path: Path, monkeypatch) -> None:

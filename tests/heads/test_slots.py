@@ -14,6 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from leukfeat.errors import HeadError
 from leukfeat.heads import lease
 from leukfeat.heads.lease import RENEWALS, Owner
 from leukfeat.heads.slots import Slots
@@ -202,12 +203,43 @@ class _Ruthless:
         return trial_id
 
 
-def test_who_loses_a_trial_at_once_takes_another_and_is_not_alone() -> None:
-    slots = _slots(_Ruthless(InMemoryStorage()), alone=True)
-    claimed = slots.claim({})
+def test_who_loses_a_trial_at_once_takes_another() -> None:
+    claimed = _slots(_Ruthless(InMemoryStorage())).claim({})
     assert claimed is not None
     assert claimed[0] == 0
-    assert not slots.alone
+
+
+class _Late:
+    """A storage in which another begins the study anew between our look and our trial, or just after it."""
+
+    def __init__(self, storage: Any, *, after: bool) -> None:
+        self.storage, self.after, self.other = storage, after, None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.storage, name)
+
+    def create_new_trial(self, study_id: int, template: Any) -> int:
+        made = int(self.storage.create_new_trial(study_id, template)) if self.after else None
+        self.other = self.other or Slots(self.storage, study_id, 5, alone=True)
+        return int(self.storage.create_new_trial(study_id, template)) if made is None else made
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_who_is_no_longer_alone_leaves_nothing_running_and_stops(after: bool) -> None:
+    storage = _Late(InMemoryStorage(), after=after)
+    with pytest.raises(HeadError, match="study 's': another process has begun it anew, so this one stops"):
+        _slots(storage, alone=True).claim({})
+    assert [trial.state for trial in storage.get_all_trials(0)] == [TrialState.FAIL]
+    assert storage.other is not None
+    assert storage.other.claim({}) is not None
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_who_is_alone_fills_the_lowest_slot_though_another_was_quicker(others: int) -> None:
+    """What the earlier one claims while it does not know yet is not waited for; slots are filled in order."""
+    claimed = _slots(_AtTheSameTime(InMemoryStorage(), others), alone=True).claim({})
+    assert claimed is not None
+    assert claimed[0] == 0
 
 
 def test_who_is_alone_waits_for_nobody() -> None:

@@ -101,6 +101,9 @@ def test_a_journal_of_the_future_is_refused(tmp_path: Path) -> None:
         checked(file)
 
 
+NO_CONNECTION = 'connection failed: connection to server at "127.0.0.1", port 5432 failed:'
+
+
 def _lost(text: str = "server closed the connection unexpectedly", *, sqlstate: str | None = None) -> Exception:
     error = Exception(text)
     error.sqlstate = sqlstate  # type: ignore[attr-defined]
@@ -135,6 +138,12 @@ def test_a_database_that_comes_back_is_waited_for() -> None:
         (_lost("connection to server failed: Connection refused"), True),
         (_lost("database is locked"), True),
         (_lost("password authentication failed", sqlstate="28P01"), False),
+        # of a connection that cannot be made, psycopg tells no SQLSTATE
+        (_lost("failed to resolve host 'db': [Errno -3] Temporary failure in name resolution"), True),
+        (_lost(f'{NO_CONNECTION} FATAL:  password authentication failed for user "ann"'), False),
+        (_lost(f"{NO_CONNECTION} fe_sendauth: no password supplied"), False),
+        (_lost(f'{NO_CONNECTION} FATAL:  database "studies" does not exist'), False),
+        (_lost(f'{NO_CONNECTION} FATAL:  no pg_hba.conf entry for host "10.0.0.7"'), False),
         (_lost("attempt to write a readonly database"), False),
         (_lost("database or disk is full"), False),
     ],

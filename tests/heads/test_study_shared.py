@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from leukfeat.errors import HeadError
 from leukfeat.heads import slots
 from leukfeat.heads.plan import StudyPlan
 from leukfeat.heads.space import Choice, Number
@@ -165,24 +167,41 @@ def test_a_process_killed_and_started_again_changes_nothing_when_it_is_the_only_
     assert [{**trial, "seconds": 0} for trial in found] == [{**trial, "seconds": 0} for trial in _alone()]
 
 
-def test_who_believed_to_be_alone_and_was_not_lets_the_other_live(tmp_path: Path) -> None:
-    """A scheduler may take a worker for lost and start its fit again elsewhere, while both go on."""
-    place = Storage(tmp_path / "trials.journal", alone=True)
+def test_who_is_alone_is_the_last_that_began_and_finds_what_it_would_have_found_undisturbed(tmp_path: Path) -> None:
+    """A command is killed while its fit goes on elsewhere, and is run again; or a worker is cut off, and replaced.
 
-    def slow(params: Any) -> Iterator[tuple[float, None]]:
-        for judged in _judge(params):
-            time.sleep(0.03)
-            yield judged
+    A trial that the earlier one finished would be seen by the sampler of the later one, which then draws others.
+    """
+    plan = StudyPlan("study", {"head": "none"}, 3, 14, None, 5, True, Storage(tmp_path / "t.journal", alone=True))
+    paused, goes_on = threading.Event(), threading.Event()
+    ended: list[HeadError] = []
 
-    found: list[Any] = []
-    plan = StudyPlan("study", {"head": "none"}, 3, 6, None, 5, True, place)
-    both = [threading.Thread(target=lambda: found.append(search(slow, SPACE, {}, plan))) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join(600)
-    assert len(found) == 2
-    _assert_sound(place.where, found, 6)
+    def earlier(params: Any, trials: Counter[str] = Counter()) -> Iterator[tuple[float, None]]:  # noqa: B006 (one use)
+        trials["begun"] += 1
+        if trials["begun"] == 10:
+            paused.set()
+            assert goes_on.wait(600)
+        yield from _judge(params)
+
+    def later(params: Any) -> Iterator[tuple[float, None]]:
+        goes_on.set()
+        cut_off.join(600)  # it has all the time there is to do harm
+        yield from _judge(params)
+
+    def work() -> None:
+        try:
+            search(earlier, SPACE, {}, plan)
+        except HeadError as error:
+            ended.append(error)
+
+    cut_off = threading.Thread(target=work)
+    cut_off.start()
+    assert paused.wait(600)
+    found = search(later, SPACE, {}, plan)
+    assert [{**trial, "seconds": 0} for trial in found] == [{**trial, "seconds": 0} for trial in _alone(14)]
+    assert [str(error).partition(";")[0] for error in ended] == [
+        "study 'study': another process has begun it anew, so this one stops"
+    ]
 
 
 def test_processes_share_a_database_whose_server_goes_away_and_comes_back(postgres) -> None:
