@@ -60,6 +60,7 @@ class DaskWorkers:
         if self._client.ncores():
             return
         told(f"{self._address}: no worker yet; waiting for one")
+        wanted = self._client.submit(int, pure=False)  # a cluster that adapts starts workers for tasks alone
         try:
             self._client.wait_for_workers(1, timeout=COMING)
         except TimeoutError as error:
@@ -68,6 +69,8 @@ class DaskWorkers:
                 f"{self._address}: the scheduler answers, but no worker has come in {COMING:.0f} s; start some (dask"
                 f" worker {self._address} --nthreads 1), see docs/cluster.md"
             ) from error
+        finally:
+            wanted.release()
 
     def _submit(self, work: Callable[[], Any], name: str) -> Future:
         return self._client.submit(work, key=f"{name}-{uuid.uuid4().hex}", pure=False)
@@ -77,14 +80,17 @@ class DaskWorkers:
             self._client.cancel(futures)
 
     def survey(self, probe: Probe) -> list[Facts]:
-        """What a probe finds on every worker; it is not sent to those with another Python, which may not read it."""
+        """What a probe finds on every worker; it is not sent to those with another Python, which may not read it.
+
+        Of a worker that leaves meanwhile nothing is found; whoever gets a task looks for itself.
+        """
         versions = self._client.get_versions()
         here = _python(versions["client"])
         pythons = {where: _python(of) for where, of in versions["workers"].items()}
         alike = [where for where, python in pythons.items() if python.split(".")[:2] == here.split(".")[:2]]
-        found: Mapping[str, dict[str, Any]] = self._client.run(probe, workers=alike) if alike else {}
-        unasked = {"leukfeat": None, "missing": ()}
-        return [Facts(where, python, **found.get(where, unasked)) for where, python in pythons.items()]
+        found: dict[str, dict[str, Any]] = self._client.run(probe, workers=alike, on_error="ignore") if alike else {}
+        found |= {where: {"leukfeat": None} for where in pythons if where not in alike}
+        return [Facts(where, pythons[where], **facts) for where, facts in found.items()]
 
     def close(self) -> None:
         """Let go of the workers; what they are at is finished, and nobody waits for it."""

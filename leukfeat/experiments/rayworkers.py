@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RaySystemError, WorkerCrashedError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+    RaySystemError,
+    WorkerCrashedError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from leukfeat.errors import WorkerError
@@ -17,13 +24,12 @@ from leukfeat.experiments.backends import COMING, Backend, Probe, knock, unreach
 from leukfeat.experiments.clustertasks import ClusterTasks
 from leukfeat.experiments.surroundings import Facts
 
-_RETRIES = 3  # by Ray, of a task whose worker died
-
 
 class RayWorkers:
     """A connection to a Ray cluster (see :class:`leukfeat.experiments.backends.Connection`).
 
-    Ray itself runs a task again whose worker died, four times in all.
+    Ray is told not to run a lost task again: one that needs too much memory it would run for ever, whatever number of
+    times it is allowed.
 
     Parameters
     ----------
@@ -36,7 +42,7 @@ class RayWorkers:
         No cluster answers, or it has no processors.
     """
 
-    resubmissions = 1
+    resubmissions = 4
     broken: tuple[type[BaseException], ...] = ()
     gone: tuple[type[BaseException], ...] = (RaySystemError,)
 
@@ -55,10 +61,10 @@ class RayWorkers:
         if not there:
             self.close()
             raise WorkerError(f"{address}: the Ray cluster has no {kind}; add nodes (ray start --address …)")
-        self._call = ray.remote(num_cpus=1, num_gpus=int(backend.gpu), max_retries=_RETRIES)(_call)
+        self._call = ray.remote(num_cpus=1, num_gpus=int(backend.gpu), max_retries=0)(_call)
         self._references: dict[Any, Any] = {}
         self.at_once: int = backend.workers or there
-        lost = (WorkerCrashedError, NodeDiedError, OutOfMemoryError)
+        lost = (WorkerCrashedError, NodeDiedError, OutOfMemoryError, ObjectLostError)  # the last of a result
         self.settings: Mapping[str, Any] = {"backend": ClusterTasks(self.at_once, self._submit, self._cancel, lost)}
 
     def _submit(self, work: Callable[[], Any], name: str) -> Any:
@@ -75,18 +81,22 @@ class RayWorkers:
                     ray.cancel(reference, force=True)
 
     def survey(self, probe: Probe) -> list[Facts]:
-        """What a probe finds on every node. Ray itself refuses nodes with another version of Python or of Ray."""
+        """What a probe finds on every node. Ray itself refuses nodes with another version of Python or of Ray.
+
+        Of a node that leaves meanwhile nothing is found; whoever gets a task looks for itself.
+        """
         ask = ray.remote(num_cpus=0)(probe)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         asked = [
             ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote()
             for node in nodes
         ]
-        found = ray.get(asked, timeout=COMING)
-        return [
-            Facts(node["NodeManagerAddress"], platform.python_version(), **facts)
-            for node, facts in zip(nodes, found, strict=True)
-        ]
+        found = []
+        for node, answer in zip(nodes, asked, strict=True):
+            with contextlib.suppress(RayError):
+                facts = ray.get(answer, timeout=COMING)
+                found.append(Facts(node["NodeManagerAddress"], platform.python_version(), **facts))
+        return found
 
     def close(self) -> None:
         """Let go of the cluster."""

@@ -107,7 +107,7 @@ def _run(
         watcher.told(line)
     audit = audit_as_told(manifest, plan, recipe.audit.level, recipe.audit.allow, watcher.auditing)
     store, forwarding = open_store(recipe), forwarding_of(recipe, watcher.forwarding, workers)
-    workers.insist_on(manifest, store.root, recipe.out)
+    workers.insist_on(manifest, store.root, recipe.out, *(storage.folders if storage is not None else ()))
     folders = []
     for alone in recipes:
         job = _Job(alone, manifest, plan, candidate_of(alone, store, forwarding), audit)

@@ -6,7 +6,9 @@ import contextlib
 import os
 import platform
 import socket
+import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,12 @@ from typing import Any
 
 from leukfeat.data.manifest import Manifest
 from leukfeat.errors import WorkerError
+from leukfeat.experiments.environment import version
 from leukfeat.features.store import leukfeat_version
 from leukfeat.textfiles import TEMPORARY
+
+# What computes rows, trials and models; of another version, it may compute others.
+LIBRARIES = ("numpy", "scikit-learn", "xgboost", "lightgbm", "optuna", "timm", "torch")
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,15 @@ class Facts:
         Version; None where it is not installed, or nobody could ask.
     missing : tuple of str
         Paths that are not there.
+    libraries : tuple of (str or None)
+        Versions of :data:`LIBRARIES`; empty where nobody has looked.
     """
 
     where: str
     python: str
     leukfeat: str | None
     missing: tuple[str, ...] = ()
+    libraries: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,20 +61,25 @@ class Surroundings:
         Working directory, in which relative paths mean the same as here.
     paths : tuple of str
         What has to be there.
+    libraries : tuple of (str or None)
+        Versions of :data:`LIBRARIES`.
     """
 
     version: str
     folder: str
     paths: tuple[str, ...]
+    libraries: tuple[str | None, ...] = ()
 
     @classmethod
     def here(cls, paths: Sequence[Path]) -> Surroundings:
         """Those of this process."""
         folder = Path.cwd()
-        return cls(leukfeat_version(), str(folder), (str(folder), *(str(folder / path) for path in paths)))
+        paths = [folder / path for path in paths]
+        return cls(leukfeat_version(), str(folder), tuple(map(str, (folder, *paths))), library_versions())
 
-    def enter(self) -> None:
-        """Make a worker's process like the one that sends the work.
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make a worker's process like the one that sends the work, as long as the block runs.
 
         Raises
         ------
@@ -73,30 +87,35 @@ class Surroundings:
             It cannot be; the message says where.
         """
         missing = tuple(path for path in self.paths if not os.path.exists(path))  # noqa: PTH110 (as the probe does)
-        here = Facts(socket.gethostname(), platform.python_version(), leukfeat_version(), missing)
-        self.refuse_unlike([here])
-        if os.getcwd() != self.folder:  # noqa: PTH109
-            os.chdir(self.folder)  # and it stays: other tasks of the same run may be there too
+        python, host = platform.python_version(), socket.gethostname()
+        self.refuse_unlike([Facts(host, python, leukfeat_version(), missing, library_versions())])
+        with _FOLDER.held(self.folder):
+            yield
 
     def probe(self) -> Callable[[], dict[str, Any]]:
         """A function that finds out the same on a worker that may have no leukfeat, or another one.
 
         It is made here, so that it travels as code and not as the name of something in leukfeat.
         """
-        paths = self.paths
+        paths, libraries = self.paths, LIBRARIES
 
         def look() -> dict[str, Any]:
             import importlib.metadata
             import importlib.util
             import os
 
-            version: str | None = None
-            if importlib.util.find_spec("leukfeat") is not None:
+            versions: dict[str, str | None] = {}
+            for name in ("leukfeat", *libraries):
                 try:
-                    version = importlib.metadata.version("leukfeat")
+                    versions[name] = importlib.metadata.version(name)
                 except importlib.metadata.PackageNotFoundError:
-                    version = "source"
-            return {"leukfeat": version, "missing": tuple(path for path in paths if not os.path.exists(path))}  # noqa: PTH110
+                    versions[name] = None
+            there = importlib.util.find_spec("leukfeat") is not None
+            return {
+                "leukfeat": (versions["leukfeat"] or "source") if there else None,
+                "missing": tuple(path for path in paths if not os.path.exists(path)),  # noqa: PTH110
+                "libraries": tuple(versions[name] for name in libraries),
+            }
 
         return look
 
@@ -106,7 +125,7 @@ class Surroundings:
         Raises
         ------
         WorkerError
-            One or more lack Python, leukfeat or a path.
+            One or more lack Python, leukfeat, a library or a path.
         """
         python = platform.python_version()
         same = f"and {self.version} here: install the same version on every worker"
@@ -120,6 +139,10 @@ class Surroundings:
                 lambda each: f"leukfeat {each.leukfeat}, {same}" if each.leukfeat else f"no leukfeat, {same}",
             ),
             (
+                [each for each in found if self._other_libraries(each)],
+                lambda each: f"{self._other_libraries(each)}: install the same version on every worker",
+            ),
+            (
                 [each for each in found if each.missing],
                 lambda each: f"no {each.missing[0]}: share it under the same name with every worker",
             ),
@@ -130,6 +153,51 @@ class Surroundings:
                     f"{len(those)} of {len(found)} worker(s) cannot do this work, e.g. {those[0].where} has"
                     f" {what(those[0])}; see docs/cluster.md"
                 )
+
+    def _other_libraries(self, found: Facts) -> str:
+        """The first library that is of another version there, in words; empty where all are the same."""
+        for name, here, there in zip(LIBRARIES, self.libraries, found.libraries, strict=False):
+            if here is not None and (there or "").partition("+")[0] != here.partition("+")[0]:  # 2.6.0+cpu is 2.6.0
+                return f"{name} {there}, and {here} here" if there else f"no {name}, and {here} here"
+        return ""
+
+
+class _Folder:
+    """The working directory, which all threads of a process share: tasks of one command wait for those of another."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._coming: deque[object] = deque()  # in order: a command with many tasks does not keep another out
+        self._name, self._within = "", 0
+
+    @contextlib.contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Work in a folder; it stays the working directory, for the next task of the same command."""
+        with self._changed:
+            ticket = object()
+            self._coming.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._coming[0] is ticket and (not self._within or self._name == name))
+                if os.getcwd() != name:  # noqa: PTH109
+                    os.chdir(name)
+                self._name, self._within = name, self._within + 1
+            finally:
+                self._coming.remove(ticket)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._within -= 1
+                self._changed.notify_all()
+
+
+_FOLDER = _Folder()
+
+
+def library_versions() -> tuple[str | None, ...]:
+    """Installed versions of :data:`LIBRARIES`."""
+    return tuple(map(version, LIBRARIES))
 
 
 def _minor(python: str) -> list[str]:

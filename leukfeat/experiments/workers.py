@@ -91,11 +91,10 @@ class Task:
         try:
             if self.surroundings is None:
                 return self.number, self.work(self.item)
-            self.surroundings.enter()
             from joblib import parallel_config
 
             # scikit-learn's own loops are not to be sent out again from where they are
-            with parallel_config(backend="threading", n_jobs=1):
+            with self.surroundings.entered(), parallel_config(backend="threading", n_jobs=1):
                 return self.number, self.work(self.item)
         except LeukfeatError as error:
             return self.number, error

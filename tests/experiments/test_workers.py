@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import math
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,7 +189,7 @@ def test_nobody_at_the_address(
 # ---------------------------------------------------------------------- what workers must have
 
 
-HERE = Surroundings("0.1.0", "/work", ("/work", "/data/cells"))
+HERE = Surroundings("0.1.0", "/work", ("/work", "/data/cells"), ("2.2.0", "1.6.0", None, None, None, None, "2.6.0"))
 PYTHON = sys.version.split(" ")[0]
 
 
@@ -196,6 +200,11 @@ PYTHON = sys.version.split(" ")[0]
         (Facts("node7", PYTHON, None), "node7 has no leukfeat, and 0.1.0 here: install the same version on every"),
         (Facts("node7", PYTHON, "0.0.9"), "node7 has leukfeat 0.0.9, and 0.1.0 here"),
         (Facts("node7", PYTHON, "0.1.0", ("/data/cells",)), "node7 has no /data/cells: share it under the same name"),
+        (
+            Facts("node7", PYTHON, "0.1.0", libraries=("2.2.0", "1.5.0")),
+            "node7 has scikit-learn 1.5.0, and 1.6.0 here: install the same version on every worker",
+        ),
+        (Facts("node7", PYTHON, "0.1.0", libraries=("2.2.0", None)), "node7 has no scikit-learn, and 1.6.0 here"),
     ],
 )
 def test_a_worker_that_cannot_do_the_work_is_named(facts: Facts, message: str) -> None:
@@ -206,6 +215,9 @@ def test_a_worker_that_cannot_do_the_work_is_named(facts: Facts, message: str) -
 def test_like_workers_are_not_refused() -> None:
     HERE.refuse_unlike([])
     HERE.refuse_unlike([Facts("node1", PYTHON, "0.1.0")])
+    # what is not installed here is not needed; a library for a GPU is the same library
+    libraries = ("2.2.0", "1.6.0", "3.0.0", None, None, None, "2.6.0+cu124")
+    HERE.refuse_unlike([Facts("node1", PYTHON, "0.1.0", libraries=libraries)])
 
 
 def test_a_worker_without_leukfeat_can_be_asked(tmp_path: Path) -> None:
@@ -224,7 +236,8 @@ def test_a_worker_without_leukfeat_can_be_asked(tmp_path: Path) -> None:
         "print(cloudpickle.loads(pathlib.Path(sys.argv[1]).read_bytes())())\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(sent)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str({"leukfeat": None, "missing": (str(tmp_path / "not-there"),)})
+    facts = Facts("node1", PYTHON, **ast.literal_eval(done.stdout))
+    assert facts == Facts("node1", PYTHON, None, (str(tmp_path / "not-there"),), surroundings.library_versions())
 
 
 def test_a_task_looks_for_itself_what_its_worker_lacks(tmp_path: Path) -> None:
@@ -242,6 +255,44 @@ def test_a_worker_works_where_relative_names_mean_the_same(tmp_path: Path, monke
     asked = Surroundings.here([Path("beside")])
     monkeypatch.chdir("/")
     assert workers.Task(0, os.path.exists, "beside", asked)() == (0, True)
+
+
+def test_threads_of_a_worker_do_not_change_each_others_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two commands from two folders, and a worker with several threads, which is what Dask starts by default."""
+    monkeypatch.chdir(tmp_path)  # put back in the end
+
+    def seen(_: int) -> set[Path]:
+        folders = set()
+        for _ in range(5):
+            folders.add(Path.cwd())
+            time.sleep(0.01)
+        return folders
+
+    def commands() -> Iterator[workers.Task]:
+        for number in range(12):
+            folder = tmp_path / "ab"[number % 3 == 0]
+            folder.mkdir(exist_ok=True)
+            yield workers.Task(number, seen, 0, replace(Surroundings.here([]), folder=str(folder)))
+
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(pool.map(lambda task: task(), commands()))
+    assert found == {number: {tmp_path / "ab"[number % 3 == 0]} for number in range(12)}
+
+
+def test_tasks_of_one_command_are_at_work_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    together = threading.Barrier(3)
+    tasks = [workers.Task(number, together.wait, 60, Surroundings.here([])) for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        assert len(list(pool.map(lambda task: task(), tasks))) == 3
+
+
+def test_a_folder_that_cannot_be_entered_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    gone = replace(Surroundings.here([]), folder=str(tmp_path / "gone"))
+    with pytest.raises(FileNotFoundError):
+        workers.Task(0, math.factorial, 3, gone)()
+    assert workers.Task(1, math.factorial, 3, Surroundings.here([]))() == (1, 6)
 
 
 def test_a_mark_is_there_as_long_as_it_is_needed(tmp_path: Path) -> None:
@@ -330,12 +381,13 @@ def test_ray_changes_nothing(ray: str, recipe: Any, tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 @pytest.mark.parametrize("name", ["dask", "ray"])
 def test_a_cluster_outlives_a_worker(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Dask and Ray run the task again by themselves, so nobody here hears of it."""
+    """Dask runs the task again by itself, so nobody here hears of it; Ray would do so for ever, and is told not to."""
     told: list[str] = []
     with Workers(Backend(name, request.getfixturevalue(name)), told.append) as some:
         done = sorted(some.results(dying(tmp_path, 1), range(6)))
     assert done == [(number, number) for number in range(6)]
-    assert told == []
+    again = "a worker was lost; 1 of 1 task(s) that are left are submitted once more"
+    assert told == {"dask": [], "ray": [again]}[name]
 
 
 def test_the_saved_recipe_knows_no_backend(recipe: Any) -> None:
@@ -363,6 +415,63 @@ def test_a_cluster_without_the_data_is_told_in_a_line(
     monkeypatch.setattr(workers, "needed_paths", lambda manifest: [tmp_path / "not-mounted"])
     with pytest.raises(WorkerError, match=r"2 of 2 worker\(s\) cannot do this work, .*not-mounted: share it"):
         run(recipe(), backend=Backend("dask", dask))
+
+
+def test_a_worker_that_leaves_while_it_is_asked_is_not_asked(dask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clusters that adapt to their work shrink at any moment; whoever comes and gets a task looks for itself."""
+    _import("dask")
+    from distributed import Client
+
+    known = Client.get_versions
+
+    def with_one_more(client: Any) -> Any:
+        versions = known(client)
+        versions["workers"]["tcp://127.0.0.1:1"] = next(iter(versions["workers"].values()))
+        return versions
+
+    monkeypatch.setattr(Client, "get_versions", with_one_more)
+    with Workers(Backend("dask", dask)) as some:
+        assert len(some._connection.survey(Surroundings.here([]).probe())) == 2
+
+
+def test_a_cluster_whose_workers_lack_the_folder_of_the_studies_is_told_in_a_line(
+    dask: str, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would make one of its own, and share no trial with anybody."""
+    asked: list[str] = []
+
+    def insist(self: Workers, manifest: Manifest, *folders: Path) -> None:
+        asked.extend(map(str, folders))
+        raise WorkerError("enough")
+
+    monkeypatch.setattr(Workers, "insist_on", insist)
+    with pytest.raises(WorkerError, match="enough"):
+        run(recipe(), storage=str(tmp_path / "elsewhere" / "trials.journal"), backend=Backend("dask", dask))
+    assert str(tmp_path / "elsewhere") in asked
+
+
+def test_a_cluster_without_workers_is_given_a_reason_to_start_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that adapts counts tasks; without any, it would wait for us as we wait for it."""
+    distributed = pytest.importorskip("distributed", reason="dask is not installed")
+    _import("dask")
+    monkeypatch.setattr("leukfeat.experiments.daskworkers.COMING", 60.0)
+
+    def wait(client: Any, n: int, timeout: float) -> None:
+        ends = time.monotonic() + timeout
+        while not client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.adaptive_target()):
+            assert time.monotonic() < ends, "the scheduler would start no worker"
+            time.sleep(0.05)
+        waited.append(n)
+
+    waited: list[int] = []
+    monkeypatch.setattr(distributed.Client, "wait_for_workers", wait)  # in place of a worker, which takes its time
+    with (
+        distributed.LocalCluster(
+            n_workers=0, dashboard_address=":0", silence_logs="CRITICAL", processes=False, protocol="tcp"
+        ) as empty,
+        Workers(Backend("dask", empty.scheduler_address)),
+    ):
+        assert waited == [1]
 
 
 def test_a_cluster_with_another_leukfeat_is_told_in_a_line(
