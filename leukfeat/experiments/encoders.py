@@ -175,7 +175,13 @@ class Encoders:
         if report.failed and not how.skip_errors:
             sample, _, reason = report.failed[0]
             raise missing_images(manifest, len(report.failed), sample, reason)
-        return load_features(spec, manifest, self.store, rows=rows, amp_dtype=how.amp_dtype)
+        features = load_features(spec, manifest, self.store, rows=rows, amp_dtype=how.amp_dtype)
+        if len(engines := features.provenance["engines"]) > 1:
+            how.say(
+                f"{spec.label}: these features come from several engines ({'; '.join(engines)}), which agree within"
+                " their tested tolerance; where the last bit matters, name one with --engine, and another --cache"
+            )
+        return features
 
 
 def encode_folds(encoders: Encoders, manifest: Manifest, folds: Sequence[Fold]) -> None:

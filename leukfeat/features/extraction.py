@@ -255,8 +255,10 @@ def load_features(
         raise StoreError(
             f"{store.root}: holds no features of {spec.label} for {manifest.dataset}; run leukfeat extract first"
         )
+    digests = [manifest.sha256[row] for row in held]
+    parts = shelf.holding(digests)
     return Features(
-        X=shelf.read([manifest.sha256[row] for row in held]),
+        X=shelf.read(digests),
         sample_ids=tuple(manifest.sample[row] for row in held),
         seen=key.resolution.seen,
         provenance={
@@ -265,8 +267,8 @@ def load_features(
             "key": key.digest,
             "inputs": key.inputs,
             "origin": key.resolution.origin,
-            "engines": sorted({header.engine for header in shelf.headers}),
-            "decoders": sorted({header.decoder for header in shelf.headers}),
+            "engines": sorted({header.engine for header in parts}),
+            "decoders": sorted({header.decoder for header in parts}),
         },
     )
 

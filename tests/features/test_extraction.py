@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from leukfeat.backbones.engines.eager import EagerEngine
+from leukfeat.backbones.resolution import resolve
 from leukfeat.backbones.spec import BackboneSpec, Preprocess
 from leukfeat.data import pixels
 from leukfeat.data.hashing import HashMemo
@@ -28,7 +29,7 @@ from leukfeat.data.manifest import Manifest
 from leukfeat.errors import StoreError, UnknownNameError, UsageError, WeightsError
 from leukfeat.features import computation
 from leukfeat.features.extraction import extract, load_features
-from leukfeat.features.store import FeatureStore
+from leukfeat.features.store import FeatureKey, FeatureStore
 
 Draw = Callable[..., Manifest]
 
@@ -366,6 +367,23 @@ def test_weights_that_are_not_those_remembered_are_refused(
         extract(spec, manifest, store)
     assert forwards == []
     assert extract(spec, manifest, store).hits == 2
+
+
+def test_features_name_the_engines_that_computed_them_and_no_others(
+    spec: BackboneSpec, draw: Draw, store: FeatureStore
+) -> None:
+    """A store may hold rows of other data sets, which other machines have computed in other ways."""
+    manifest = draw("cells", range(6))
+    extract(spec, manifest, store, rows=range(3))
+    X = load_features(spec, manifest, store).X
+    key = FeatureKey(resolve(spec, store.resolved))
+    store.append(key, manifest.sha256[3:], X, manifest.sample[3:], engine="another 1.0", decoder="another")
+    ours, theirs, both = (
+        load_features(spec, manifest, store, rows=rows).provenance["engines"] for rows in (range(3), range(3, 6), None)
+    )
+    assert theirs == ["another 1.0"]
+    assert len(ours) == 1
+    assert both == sorted(ours + theirs)
 
 
 def test_loading_what_was_never_extracted_says_so(spec: BackboneSpec, draw: Draw, store: FeatureStore) -> None:
