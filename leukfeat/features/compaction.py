@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from leukfeat.errors import StoreError
 from leukfeat.features import parts
 from leukfeat.features.headers import GonePartError, PartHeader
 from leukfeat.features.shelf import Shelf
@@ -33,16 +34,24 @@ def compact(store: FeatureStore) -> dict[str, int]:
     Raises
     ------
     StoreError
-        A part is damaged; nothing that has not been joined is deleted.
+        A part is damaged, or of a newer version; nothing that has not been joined is deleted. The other keys are
+        joined all the same.
     """
     joined: dict[str, int] = {}
+    problems: list[StoreError] = []
     for folder in store.key_folders():
         try:
             n_parts = _join(folder)
         except GonePartError:
             continue  # another process is at it
+        except StoreError as error:
+            problems.append(error)
+            continue
         if n_parts:
             joined[folder.name] = n_parts
+    if problems:
+        more = f" ({len(problems) - 1} more keys were left as they are)" if len(problems) > 1 else ""
+        raise StoreError(f"{problems[0]}{more}") from problems[0]
     return joined
 
 
@@ -56,6 +65,9 @@ def _join(folder: Path) -> int:
     if len(chosen) < 2 and all(len(answers[header.file]) == len(header) for header in chosen):
         return 0
     parts.check_bodies(chosen, reread=True)
+    if any(len(answers[header.file]) < len(header) for header in chosen):
+        # a row goes because another part has it: that one has to be sound as well
+        parts.check_bodies(shelf.headers)
     # rows of different engines stay in parts of their own, so that each part can still say what made it
     by_maker: dict[tuple[str, str], list[PartHeader]] = {}
     for header in chosen:

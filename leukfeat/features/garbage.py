@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 import uuid
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from leukfeat.errors import StoreError
 from leukfeat.features import parts
-from leukfeat.features.headers import NewerPartError, read_header
+from leukfeat.features.headers import REMEDY, NewerPartError, UnreadableError, read_header
 from leukfeat.features.store import ENGINES, PROVENANCE, TRAINED, USED, FeatureStore
 from leukfeat.features.upkeep import ASIDE, check_provenance, examined, files_below, key_folders_and_strays
 from leukfeat.textfiles import TEMPORARY
@@ -69,7 +70,7 @@ def collect_garbage(
     """Remove what nobody needs: temporary files left behind, damaged parts, and what the caller can do without.
 
     Keys, networks kept by engines (``engines/``) and trained networks (``trained/``) are deleted by age, by use and by
-    size when asked. What a newer version of leukfeat wrote is left alone.
+    size when asked. What a newer version of leukfeat wrote is left alone, and what cannot be read: it may be sound.
 
     Parameters
     ----------
@@ -186,12 +187,21 @@ def _damaged(store: FeatureStore) -> Iterator[Removal]:
     for folder in key_folders_and_strays(store):
         try:
             check_provenance(folder)
+        except UnreadableError:
+            continue
         except StoreError as error:
-            yield Removal(folder, str(error), _size(folder), aside=True)
+            if not _is_newer(folder):
+                yield Removal(folder, _reason(error, folder), _size(folder), aside=True)
             continue
         for file, found in examined(folder):
-            if isinstance(found, StoreError) and not isinstance(found, NewerPartError):
-                yield Removal(file, str(found), _size(file), aside=True)
+            if isinstance(found, StoreError) and not isinstance(found, NewerPartError | UnreadableError):
+                yield Removal(file, _reason(found, file), _size(file), aside=True)
+
+
+def _reason(error: StoreError, path: Path) -> str:
+    """What is wrong, without the path that is told beside it, and without the advice that is being followed."""
+    told = str(error).removeprefix(str(path)).lstrip(f":{os.sep} ")
+    return told.removesuffix(f"; {REMEDY}").partition("; run leukfeat cache gc")[0]
 
 
 def _left_behind(store: FeatureStore, now: float) -> Iterator[Removal]:

@@ -14,6 +14,7 @@ its digest has been compared.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.errors import StoreError
+from leukfeat.jsonfiles import parse_json
 
 SCHEMA = 2
 PREFIX, SUFFIX = "part-", ".h5"
@@ -44,6 +46,10 @@ _PREAMBLE_BYTES = len(b"leukfeat part 2\nheader 0123456789\nsha256 \n") + 64
 
 class GonePartError(StoreError):
     """A part that was there a moment ago: another process has joined it with others, or cleaned up."""
+
+
+class UnreadableError(StoreError):
+    """A file that cannot be read now, for want of permission, network or a disk that works; it may well be sound."""
 
 
 class NewerPartError(StoreError):
@@ -116,6 +122,19 @@ def raw_digests(sha256: Sequence[str]) -> NDArray[np.uint8]:
     raise StoreError(f"{wrong[:80]!r} is not the sha256 of an image: 64 hexadecimal digits are needed")
 
 
+def gone(file: Path) -> GonePartError:
+    """What is said of a part that is no longer there."""
+    return GonePartError(f"{file}: the part is gone; was the store cleaned meanwhile? run the command again")
+
+
+def unread(file: Path, error: OSError) -> StoreError:
+    """What it means that a part cannot be read: that it is gone, or that nobody can say what is in it."""
+    # ESTALE is how a network file system says that another machine has deleted the file
+    if isinstance(error, FileNotFoundError) or error.errno == errno.ESTALE:
+        return gone(file)
+    return UnreadableError(f"{file}: cannot be read: {error.strerror or error}; check disk and permissions")
+
+
 def header_bytes(header: PartHeader, size: int | None = None) -> bytes:
     """A header as it stands in the file; its length is the room that HDF5 has to leave.
 
@@ -154,6 +173,8 @@ def read_header(file: Path) -> PartHeader:
     ------
     GonePartError
         There is no such file.
+    UnreadableError
+        It cannot be read now.
     NewerPartError
         Written by a newer version.
     StoreError
@@ -164,17 +185,13 @@ def read_header(file: Path) -> PartHeader:
             size = os.fstat(stream.fileno()).st_size
             start, seal = _preamble(file, stream.read(_PREAMBLE_BYTES), size)
             content = stream.read(start - _PREAMBLE_BYTES)
-    except FileNotFoundError as error:
-        raise GonePartError(
-            f"{file}: the part is gone; was the store cleaned meanwhile? run the command again"
-        ) from error
     except OSError as error:
-        raise StoreError(f"{file}: cannot be read: {error.strerror or error}; check disk and permissions") from error
+        raise unread(file, error) from error
     if hashlib.sha256(content).hexdigest() != seal:
         raise StoreError(f"{file}: its header does not match its checksum: damaged or altered; {REMEDY}")
     try:
         return _parsed(file, content, start, size)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise StoreError(f"{file}: its header cannot be read ({error}); {REMEDY}") from error
 
 
@@ -215,13 +232,15 @@ def _preamble(file: Path, beginning: bytes, size: int) -> tuple[int, str]:
 
 def _parsed(file: Path, content: bytes, start: int, size: int) -> PartHeader:
     end = content.index(b"\n", 0, _LONGEST_LINE)
-    facts: Any = json.loads(content[:end])
+    facts: Any = parse_json(content[:end])
     rows, dim = _count(facts["rows"]), _count(facts["dim"])
     digests = np.frombuffer(content, dtype=np.uint8, offset=end + 1)
     if len(digests) < rows * _DIGEST:
         raise ValueError(f"promises {rows} rows, has room for {len(digests) // _DIGEST}")
     if start + _count(facts["bytes"]) != size:
         raise StoreError(f"{file}: truncated ({size:,} bytes of {start + facts['bytes']:,} left); {REMEDY}")
+    if 4 * rows * dim > facts["bytes"]:  # vectors are not packed
+        raise ValueError(f"promises {rows} vectors of {dim} numbers, has room for fewer")
     created = float(facts["created"])
     if not math.isfinite(created):
         raise ValueError(f"created at {created}")

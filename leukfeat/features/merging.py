@@ -82,12 +82,13 @@ def merge(store: FeatureStore, other: FeatureStore) -> Merged:
     for folder in folders:
         try:
             key = _key_of(folder)
+            shelf = store.open(key)
         except StoreError as error:
             problems.append(f"left out: {error}")
             continue
         before, tally.difference = tally.difference, 0.0
         with Reader() as reader:
-            problems += _merge_key(store, key, folder, reader, tally)
+            problems += _merge_key(store, shelf, key, folder, reader, tally)
         if tally.difference > TOLERANCE:
             problems.append(
                 f"{folder}: rows of the same images differ by up to {tally.difference:.1%}; those here are kept, and"
@@ -110,8 +111,9 @@ def _key_of(folder: Path) -> StoredKey:
     return StoredKey(inputs, provenance)
 
 
-def _merge_key(store: FeatureStore, key: StoredKey, folder: Path, reader: Reader, tally: _Tally) -> Iterator[str]:
-    shelf = store.open(key)
+def _merge_key(
+    store: FeatureStore, shelf: Shelf, key: StoredKey, folder: Path, reader: Reader, tally: _Tally
+) -> Iterator[str]:
     sound: list[PartHeader] = []
     for file in parts.list_parts(folder):
         tally.parts += 1

@@ -26,12 +26,13 @@ from leukfeat.features.headers import (
     REMEDY,
     SCHEMA,
     SUFFIX,
-    GonePartError,
     PartHeader,
     body_digest,
+    gone,
     header_bytes,
     raw_digests,
     read_header,
+    unread,
 )
 from leukfeat.textfiles import whole_file
 
@@ -54,7 +55,8 @@ def list_parts(folder: Path) -> list[Path]:
 
 
 def _is_part(entry: os.DirEntry[str]) -> bool:
-    return entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX) and not entry.is_dir()
+    # a pipe of that name would keep its reader waiting for ever
+    return entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX) and entry.is_file()
 
 
 def write_part(
@@ -187,17 +189,15 @@ def find_damage(headers: Iterable[PartHeader], *, reread: bool = False) -> dict[
     Returns
     -------
     dict of Path to StoreError
-        What is wrong with those that are not as they were written; :class:`GonePartError` where there is no file.
+        What is wrong with those that are not as they were written: what :func:`~leukfeat.features.headers.unread`
+        makes of a file that is gone or cannot be read.
     """
     expected = {header.file: header.body for header in headers}
     memo = HashMemo(platformdirs.user_cache_path("leukfeat") / "parts.sqlite", rehash=reread, digest=body_digest)
     damage: dict[Path, StoreError] = {}
     for file, found in memo.hash_files(expected).items() if expected else ():
-        if isinstance(found, FileNotFoundError):
-            damage[file] = _gone(file)
-        elif isinstance(found, OSError):
-            reason = f"{file}: cannot be read: {found.strerror or found}; check disk and permissions"
-            damage[file] = StoreError(reason)
+        if isinstance(found, OSError):
+            damage[file] = unread(file, found)
         elif found != expected[file]:
             reason = f"{file}: its rows do not match its checksum: damaged or altered; {REMEDY}"
             damage[file] = StoreError(reason)
@@ -314,9 +314,5 @@ def _opened(file: Path) -> Iterator[h5py.File]:
         if isinstance(error, StoreError):
             raise
         if not file.exists():
-            raise _gone(file) from error
+            raise gone(file) from error
         raise StoreError(f"{file}: damaged ({' '.join(str(error).split())}); {REMEDY}") from error
-
-
-def _gone(file: Path) -> GonePartError:
-    return GonePartError(f"{file}: the part is gone; was the store cleaned meanwhile? run the command again")

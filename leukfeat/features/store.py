@@ -33,7 +33,9 @@ from leukfeat.backbones.resolution import Resolution
 from leukfeat.backbones.spec import canonical_json
 from leukfeat.errors import StoreError
 from leukfeat.features import parts
+from leukfeat.features.headers import UnreadableError
 from leukfeat.features.shelf import Shelf
+from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import TEMPORARY, write_text
 
 PROVENANCE = "provenance.json"
@@ -248,19 +250,27 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
+    UnreadableError
+        It cannot be read now.
     StoreError
-        It is missing or unreadable.
+        It is missing, or no provenance.
     """
     file = folder / PROVENANCE
     try:
-        provenance = json.loads(file.read_text(encoding="utf-8"))
+        if not file.is_file():
+            raise ValueError("there is no such file")
+        provenance = parse_json(file.read_text(encoding="utf-8"))
         if not isinstance(provenance, dict) or not isinstance(provenance["key"], dict):
             raise TypeError("holds no key")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UnreadableError(
+            f"{file}: cannot be read: {error.strerror or error}; check disk and permissions"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{file}: cannot be read ({error}); run leukfeat cache gc --yes, which moves the folder aside"
         ) from error
-    return provenance
+    return dict(provenance)
 
 
 def leukfeat_version() -> str:

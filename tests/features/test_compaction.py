@@ -12,7 +12,7 @@ from leukfeat.errors import StoreError
 from leukfeat.features import compaction, parts
 from leukfeat.features.compaction import compact
 from leukfeat.features.headers import GonePartError, PartHeader, header_bytes, read_header
-from leukfeat.features.store import FeatureStore
+from leukfeat.features.store import FeatureKey, FeatureStore
 from leukfeat.features.upkeep import verify
 from tests.features.rows import KEY, add, digests, vectors
 
@@ -80,6 +80,35 @@ def test_compact_deletes_nothing_where_a_part_is_damaged(store: FeatureStore) ->
     with pytest.raises(StoreError, match="checksum"):
         compact(store)
     assert len(parts.list_parts(store.folder(KEY))) == 2
+
+
+def test_a_row_does_not_go_because_a_damaged_part_has_it_too(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_ROWS_A_PART", 8)
+    spoilt = add(store, range(6))  # large, and all its rows in use: not to be joined
+    add(store, range(2, 4))
+    content = bytearray(spoilt.read_bytes())
+    content[-1] ^= 1
+    spoilt.write_bytes(content)
+    with pytest.raises(StoreError, match="checksum"):
+        compact(store)
+    assert len(parts.list_parts(store.folder(KEY))) == 2
+
+
+def test_a_key_that_cannot_be_joined_keeps_no_other_from_it(store: FeatureStore) -> None:
+    half = FeatureKey(KEY.resolution, "float16")
+    newer, other = sorted([KEY, half], key=lambda key: key.folder_name)
+    for number in range(2):
+        name = [f"sample {number}"]
+        for key in (newer, other):
+            store.append(key, digests(range(number, number + 1)), vectors(range(1)), name, engine="", decoder="")
+    part = parts.list_parts(store.folder(newer))[0]
+    part.write_bytes(part.read_bytes().replace(b"leukfeat part 2", b"leukfeat part 3", 1))
+    with pytest.raises(StoreError, match="newer version"):
+        compact(store)
+    assert len(parts.list_parts(store.folder(newer))) == 2
+    assert len(parts.list_parts(store.folder(other))) == 1
 
 
 def test_a_part_whose_content_contradicts_its_header_is_not_joined(store: FeatureStore) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leukfeat.features import parts
 from leukfeat.features.garbage import collect_garbage
 from leukfeat.features.store import PROVENANCE, USED, FeatureKey, FeatureStore
-from leukfeat.features.upkeep import ASIDE
+from leukfeat.features.upkeep import ASIDE, verify
 from leukfeat.textfiles import TEMPORARY
 from tests.features.rows import KEY, add, digests, vectors
 
@@ -131,6 +132,42 @@ def test_what_a_newer_version_wrote_is_not_ours_to_touch(store: FeatureStore) ->
     newer.write_bytes(newer.read_bytes().replace(b"leukfeat part 2", b"leukfeat part 3", 1))
     age(store.folder(KEY), 100)
     assert collect_garbage(store, older_than_days=1, unused_days=1, keep_bytes=0) == ()
+
+
+def test_what_cannot_be_read_now_is_left_alone(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No permission, or a network file system that hesitates: the rows may be sound."""
+    part = add(store, range(5))
+    closed = [part]
+    real = Path.open
+
+    def refuse(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self in closed:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for file in (part, store.folder(KEY) / PROVENANCE):
+        closed[:] = [file]
+        assert collect_garbage(store, dry_run=False) == ()
+        assert "Permission denied" in verify(store).problems[0]
+
+
+def test_a_newer_provenance_beside_newer_parts_is_left_alone(store: FeatureStore) -> None:
+    part = add(store, range(5))
+    part.write_bytes(part.read_bytes().replace(b"leukfeat part 2", b"leukfeat part 3", 1))
+    (store.folder(KEY) / PROVENANCE).write_text("as we shall write it some day")
+    assert collect_garbage(store) == ()
+
+
+def test_a_reason_repeats_neither_the_path_nor_the_advice(store: FeatureStore) -> None:
+    add(store, range(5)).write_bytes(b"nothing")
+    (removal,) = collect_garbage(store)
+    assert removal.reason == "truncated (7 bytes left)"
+    file = store.folder(KEY) / PROVENANCE
+    file.write_text("nothing")
+    (removal,) = collect_garbage(store)
+    assert removal.reason.startswith(f"{PROVENANCE}: cannot be read (")
+    assert "gc" not in removal.reason
 
 
 def test_a_folder_that_was_half_deleted_is_deleted(store: FeatureStore) -> None:

@@ -72,6 +72,19 @@ def test_what_is_damaged_is_left_out_and_named(store: FeatureStore, other: Featu
     assert verify(store).problems == ()
 
 
+def test_a_key_that_cannot_be_added_to_keeps_no_other_from_it(store: FeatureStore, other: FeatureStore) -> None:
+    half = FeatureKey(KEY.resolution, "float16")
+    newer, sound = sorted([KEY, half], key=lambda key: key.folder_name)
+    for key in (newer, sound):
+        other.append(key, digests(range(3)), vectors(range(3)), ["x"] * 3, engine="", decoder="")
+    part = store.append(newer, digests(range(1)), vectors(range(1)), ["x"], engine="", decoder="")
+    part.write_bytes(part.read_bytes().replace(b"leukfeat part 2", b"leukfeat part 3", 1))
+    merged = merge(store, other)
+    assert merged.added == 3
+    assert [problem.partition(": ")[0] for problem in merged.problems] == ["left out"]
+    assert "newer version" in merged.problems[0]
+
+
 def test_a_part_with_right_checksums_and_false_content_is_left_out(
     store: FeatureStore, other: FeatureStore, tmp_path: Path
 ) -> None:

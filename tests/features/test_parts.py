@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,14 @@ import pytest
 
 from leukfeat.errors import StoreError
 from leukfeat.features import parts
-from leukfeat.features.headers import SCHEMA, GonePartError, NewerPartError, header_bytes, read_header
+from leukfeat.features.headers import (
+    SCHEMA,
+    GonePartError,
+    NewerPartError,
+    UnreadableError,
+    header_bytes,
+    read_header,
+)
 from leukfeat.textfiles import whole_file
 
 DIGESTS = [f"{number:064x}" for number in range(300)]
@@ -213,6 +221,37 @@ def test_a_false_header_with_a_right_checksum_is_one_line(part: Path, line: byte
     part.write_bytes(preamble + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
     with pytest.raises(StoreError, match="its header cannot be read"):
         read_header(part)
+
+
+@pytest.mark.parametrize("changes", [{"created": 10**400}, {"dim": 10**12}])
+def test_numbers_that_no_part_can_have_are_one_line(part: Path, changes: dict[str, int]) -> None:
+    header = read_header(part)
+    body = part.read_bytes()[header.start :]
+    part.write_bytes(header_bytes(replace(header, **changes), len(body)) + body)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="its header cannot be read"):
+        read_header(part)
+
+
+def test_a_pipe_is_no_part_and_keeps_nobody_waiting(part: Path) -> None:
+    os.mkfifo(part.with_name("part-0000000000001-abc.h5"))
+    assert parts.list_parts(part.parent) == [part]
+
+
+@pytest.mark.parametrize(("code", "kind"), [(errno.ESTALE, GonePartError), (errno.EIO, UnreadableError)])
+def test_what_cannot_be_read_is_not_called_damaged(
+    part: Path, code: int, kind: type[StoreError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system says ESTALE where another machine has deleted a file; any other reason may pass."""
+    header = read_header(part)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(kind):
+        read_header(part)
+    with pytest.raises(kind):
+        parts.check_bodies([header], reread=True)
 
 
 def test_digests_have_64_digits(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -90,6 +91,19 @@ def test_verify_compares_provenance_with_the_key(store: FeatureStore) -> None:
     file = store.folder(KEY) / PROVENANCE
     file.write_text(file.read_text().replace("bilinear", "nearest"))
     assert "altered or moved" in verify(store).problems[0]
+
+
+@pytest.mark.parametrize("content", [None, '{"key":' + "[" * 100_000, "[]", '{"key": 1}'])
+def test_a_provenance_that_is_none_is_one_line(store: FeatureStore, content: str | None) -> None:
+    """None: a pipe, which would keep its reader waiting for ever."""
+    add(store, range(5))
+    file = store.folder(KEY) / PROVENANCE
+    file.unlink()
+    if content is None:
+        os.mkfifo(file)
+    else:
+        file.write_text(content)
+    assert "cannot be read (" in verify(store).problems[0]
 
 
 def test_a_store_of_a_newer_version_is_one_line(store: FeatureStore) -> None:
