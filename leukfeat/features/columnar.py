@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.errors import StoreError
+from leukfeat.features import foreign
 from leukfeat.features.foreign import FEATURE_NAMES, ID_NAMES, memory_of_machine
 from leukfeat.features.record import Record
+from leukfeat.jsonfiles import parse_json
 
 
 def write_npz(file: Path, record: Record) -> None:
@@ -60,24 +62,13 @@ def read_parquet(file: Path) -> Record:
     Raises
     ------
     StoreError
-        Features or ids are missing, or vectors have different lengths.
-    OSError, ValueError
-        Not such a file.
+        Not such a file, features or ids are missing, or vectors have different lengths.
+    ValueError
+        The facts of leukfeat in it are none.
     """
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(file)
-    named = {name: name for name in table.column_names}
-    vectors = table.column(_one_of(file, "features", FEATURE_NAMES, named)).combine_chunks()
-    lengths = (
-        np.unique(np.diff(np.asarray(vectors.offsets))) if hasattr(vectors, "offsets") else [vectors.type.list_size]
-    )
-    if len(lengths) > 1 or vectors.null_count:
-        raise StoreError(f"{file}: its vectors have different lengths or gaps")
-    values = vectors.flatten().to_numpy(zero_copy_only=False)
-    ids = table.column(_one_of(file, "sample ids", ID_NAMES, named)).to_pylist()
-    facts = json.loads((table.schema.metadata or {}).get(b"leukfeat", b"{}"))
-    return Record(values.reshape(table.num_rows, -1), {"sample_ids": _texts(np.array(ids, dtype=object))}, facts)
+    content = foreign.read_parquet(file)
+    facts = parse_json(content.facts.get("leukfeat", "{}"))
+    return Record(content.X, {"sample_ids": content.ids or ()}, facts)
 
 
 def _one_of(file: Path, what: str, names: tuple[str, ...], found: Any) -> str:

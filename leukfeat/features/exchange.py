@@ -14,7 +14,6 @@ import errno
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from typing import Any
 from leukfeat.data.arrays import DAMAGED
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
-from leukfeat.errors import StoreError, UnknownNameError
+from leukfeat.errors import StoreError, UnknownNameError, UsageError
 from leukfeat.features import parts
 from leukfeat.features.columnar import read_npz, read_parquet, write_npz, write_parquet
 from leukfeat.features.foreign import ID_NAMES, Content, Reader, read_hdf5
@@ -35,7 +34,7 @@ from leukfeat.features.record import Record
 from leukfeat.features.shelf import Shelf
 from leukfeat.features.store import PROVENANCE, leukfeat_version, read_provenance
 from leukfeat.features.table import Features
-from leukfeat.textfiles import TEMPORARY, whole_file
+from leukfeat.textfiles import sweep, temporary_name, whole_file
 
 FILE_NAMES = "file_names.txt"  # that thingsvision writes beside its features
 
@@ -65,11 +64,17 @@ def write_features(
     ------
     UnknownNameError
         Another format, or a suffix that says none.
+    UsageError
+        A format, and the suffix of another or a file of another kind that would be replaced.
     StoreError
         The file cannot be written.
     """
     file = Path(file)
     chosen = _format_of(file) if form is None else _format_named(form)
+    suffix = file.suffix.lower()
+    if chosen.suffixes and suffix not in chosen.suffixes and (suffix in _suffixes() or file.exists()):
+        # nobody could read it again, and what stands there is something else, perhaps a manifest
+        raise UsageError(f"{file}: --format {form} is written to a file that ends in {' or '.join(chosen.suffixes)}")
     whole = whole_file if chosen.suffixes else _whole_folder
     try:
         with whole(file) as temporary:
@@ -94,7 +99,8 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         raise StoreError(f"{folder}: is there already; name another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f"{TEMPORARY}{folder.name[:40]}-{uuid.uuid4().hex}.tmp")
+    sweep(folder.parent)
+    temporary = temporary_name(folder)
     try:
         yield temporary
         temporary.rename(folder)
@@ -158,7 +164,10 @@ def _features(file: Path, read: Callable[[Path], Record]) -> Features:
 
 def _read_bags(folder: Path) -> Features:
     """One HDF5 file a slide, or a subject: the rows of all, one below the other."""
-    files = sorted([*folder.glob("*.h5"), *(folder / BAGS).glob("*.h5")])
+    suffixes = FORMATS["h5"].suffixes
+    files = sorted(
+        file for place in (folder, folder / BAGS) for file in place.glob("*") if file.suffix.lower() in suffixes
+    )
     if not files:
         raise StoreError(f"{folder}: neither HDF5 files nor a key of a feature store in this folder")
     n = min(8, os.cpu_count() or 1, len(files))
@@ -185,10 +194,14 @@ def _read_key(folder: Path) -> Features:
         digests += header.texts(answering)
         samples += [names[row] for row in answering]
     told = provenance.get("seen")
+    try:
+        seen = Seen.from_description(told) if told else Seen(unknown=True)
+    except DAMAGED as error:
+        raise StoreError(f"{folder / PROVENANCE}: does not say what the encoder has seen ({error})") from error
     return Features(
         X=shelf.read(digests),
         sample_ids=tuple(samples),
-        seen=Seen.from_description(told) if told else Seen(unknown=True),
+        seen=seen,
         provenance={"key": provenance.get("digest"), "inputs": provenance["key"], "origin": provenance.get("origin")},
     )
 
@@ -283,8 +296,12 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 )
 
 
+def _suffixes() -> dict[str, Format]:
+    return {suffix: form for form in FORMATS.values() for suffix in form.suffixes}
+
+
 def _format_of(file: Path) -> Format:
-    known = {suffix: form for form in FORMATS.values() for suffix in form.suffixes}
+    known = _suffixes()
     if file.suffix.lower() not in known:
         raise UnknownNameError("feature file format", file.suffix or file.name, known)
     return known[file.suffix.lower()]

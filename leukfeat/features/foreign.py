@@ -1,4 +1,7 @@
-"""HDF5 files that nobody vouches for, read by a process of its own: the C library may crash on a hostile file."""
+"""HDF5 and Parquet files that nobody vouches for, read by a process of its own.
+
+The libraries are C and C++ and may crash on a hostile file, or want all memory there is.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ FEATURE_NAMES = ("features", "feats", "embeddings", "X")
 ID_NAMES = ("sample_ids", "sample", "ids", "paths", "filenames")
 
 _PROGRAM = Path(__file__).with_name("hdf5_process.py")
+_PARQUET = Path(__file__).with_name("parquet_process.py")
 _MAPPED_FROM = 64 * 2**20  # bytes; a smaller matrix is read, so that whoever writes over the file does no harm
 _BLOCK = 16 * 2**20  # bytes that are read and converted at a time
 _LONGEST_LINE = 2**30  # bytes of ids and facts
@@ -58,13 +62,14 @@ class Content:
 
 
 class Reader:
-    """Reads HDF5 files without opening them in this process; a context manager.
+    """Reads HDF5 files without opening them in this process, or Parquet files; a context manager.
 
     One process serves all files, unless one of them is the end of it; then the next file gets a new one. Not for
     several threads at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program: Path | None = None) -> None:
+        self._program = program or _PROGRAM
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints: IO[bytes] | None = None
 
@@ -80,15 +85,15 @@ class Reader:
         Parameters
         ----------
         file : Path
-            Any HDF5 file.
+            Any HDF5 file, or Parquet file.
         mapped : bool
             Whether a large matrix in one piece may be mapped; otherwise it is read.
 
         Raises
         ------
         StoreError
-            Not HDF5, damaged, or refused: links, references, external or virtual data, filters that do not come with
-            HDF5, or more data than the file can hold. A crash of the HDF5 library is such an error too.
+            Not of that format, damaged, or refused: links, references, external or virtual data, filters that do not
+            come with HDF5, or more data than the file can hold. A crash of the library is such an error too.
         """
         asked = {
             "file": str(file),
@@ -120,7 +125,7 @@ class Reader:
             environment = {**os.environ, "HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1"}
             self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process is)
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_PROGRAM)],
+                [sys.executable, "-P", str(self._program)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
@@ -151,7 +156,8 @@ class Reader:
         if status == -signal.SIGKILL:
             return "it takes too long or too much memory"
         if status is not None and status < 0:
-            return f"the HDF5 library crashed on it ({signal.Signals(-status).name})"
+            library = "Parquet" if self._program == _PARQUET else "HDF5"
+            return f"the {library} library crashed on it ({signal.Signals(-status).name})"
         return last[0] if last else "the process that reads it gave no reason"
 
 
@@ -169,6 +175,18 @@ def read_hdf5(file: Path, *, mapped: bool = True) -> Content:
     """
     with Reader() as reader:
         return reader.read(file, mapped=mapped)
+
+
+def read_parquet(file: Path) -> Content:
+    """Read one Parquet file: lists of numbers become the matrix.
+
+    Raises
+    ------
+    StoreError
+        As :meth:`Reader.read`; also vectors of different lengths, gaps, and a file without ids.
+    """
+    with Reader(_PARQUET) as reader:
+        return reader.read(file)
 
 
 def memory_of_machine() -> int:

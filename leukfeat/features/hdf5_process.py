@@ -35,6 +35,10 @@ class RefusedError(Exception):
     """Something that is not read, with the reason."""
 
 
+class MissingError(RefusedError):
+    """Something that is not there."""
+
+
 # What h5py raises about files it cannot read: it has no common root
 _FAILURES = (RefusedError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, MemoryError)
 
@@ -91,7 +95,8 @@ def _matrices(file: h5py.File, names: list[str]) -> list[h5py.Dataset]:
     """The datasets that are the matrix, one below the other."""
     there = sorted(file)  # the names alone: asking whether a name leads somewhere would follow it
     name = next((name for name in names if name in there), None)
-    found = [name] if name is not None else [name for name in there if _SPLIT.fullmatch(name)]
+    pieces = sorted(filter(_SPLIT.fullmatch, there), key=lambda name: int(name.rpartition("_")[2]))  # 99 before 100
+    found = [name] if name is not None else pieces
     if not found:
         raise RefusedError(f"has no features; looked for {', '.join(names)}; it holds {', '.join(there[:20])}")
     matrices = [_dataset(file, name) for name in found]
@@ -105,6 +110,8 @@ def _dataset(group: h5py.Group, path: str) -> h5py.Dataset:
     """A dataset that lies in the file itself, and is no larger than what the file can hold of it."""
     for name in path.split("/"):
         link = group.get(name, getlink=True)
+        if link is None:
+            raise MissingError(f"has no {path}")
         if not isinstance(link, h5py.HardLink):
             raise RefusedError(f"{name} is a link ({type(link).__name__}); links are not followed")
         found = group[name]
@@ -166,8 +173,9 @@ def _send(matrix: h5py.Dataset, block: int, output: BinaryIO) -> None:
     for start in range(0, rows, step):
         some = matrix[()] if matrix.ndim == 1 else matrix[(*view, slice(start, min(start + step, rows)))]
         floats = np.ascontiguousarray(some, dtype="<f4")
-        output.write(_LENGTH.pack(floats.nbytes))
-        output.write(floats.data)
+        if floats.nbytes:  # a length of 0 would end the matrix
+            output.write(_LENGTH.pack(floats.nbytes))
+            output.write(floats.data)
 
 
 def _ids(file: h5py.File, names: list[str], rows: int) -> list[str] | None:
@@ -201,9 +209,10 @@ def _facts(file: h5py.File) -> Mapping[str, Any]:
         if name in file.attrs and h5py.check_string_dtype(file.attrs.get_id(name).dtype) is not None:
             facts[name] = _text(file.attrs[name], longest=None)
     if "provenance" in facts:
-        stored = _dataset(file, "seen" if "seen" in list(file) else "uns/seen")
-        if stored.shape == () and h5py.check_string_dtype(stored.dtype) is not None:
-            facts["seen"] = _text(stored[()], longest=None)
+        with contextlib.suppress(MissingError):  # another tool's file says nothing of what its encoder has seen
+            stored = _dataset(file, "seen" if "seen" in list(file) else "uns/seen")
+            if stored.shape == () and h5py.check_string_dtype(stored.dtype) is not None:
+                facts["seen"] = _text(stored[()], longest=None)
     return facts
 
 

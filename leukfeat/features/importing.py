@@ -1,7 +1,8 @@
 """Features of other tools, taken into a store with their ids: sealed, listed, verified and merged like our own.
 
 Nobody knows the images behind them, so a row is found by the digest of its id and not of its image. The key is the
-digest of the files, and says which encoder the files, or whoever imported them, named.
+digest of ids and vectors, which need not both be in the file, and says which encoder the files, or whoever imported
+them, named.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from leukfeat.data.hashing import sha256_of
 from leukfeat.errors import StoreError, UsageError
 from leukfeat.features.exchange import read_features
 from leukfeat.features.store import KEY_SCHEMA, FeatureStore, StoredKey, leukfeat_version
@@ -67,19 +67,20 @@ def import_features(files: Sequence[Path], store: FeatureStore, *, encoder: str 
     UsageError
         No files.
     StoreError
-        A file that cannot be read, different dimensions, or an id that stands there twice.
+        A file that cannot be read, different dimensions or encoders, or an id that stands there twice.
     """
     if not files:
         raise UsageError("no files to import; name HDF5, parquet, npz or h5ad files, or a folder of HDF5 files")
-    found = Features.stack([read_features(file) for file in files])
-    encoder = encoder or _encoder(found)
+    tables = [read_features(file) for file in files]
+    encoder = encoder or _encoder(tables)
+    found = Features.stack(tables)
     key = StoredKey(
         inputs={
             "architecture": encoder,
             "pooling": POOLING,
             "layer": None,
             "precision": "fp32",
-            "files": sorted(digest for file in files for digest in _digests(file)),
+            "tables": sorted(table.digest for table in tables),
             "schema": KEY_SCHEMA,
         },
         provenance={
@@ -104,16 +105,13 @@ def import_features(files: Sequence[Path], store: FeatureStore, *, encoder: str 
     return Imported(store.folder(key), encoder, len(found), found.dim, len(missing))
 
 
-def _encoder(features: Features) -> str:
-    """What the files say computed them; different answers are no answer."""
-    tables = features.provenance.get("stacked", [features.provenance])
-    names = {str(table.get("encoder", table.get("backbone", "unknown"))) for table in tables}
-    return names.pop() if len(names) == 1 else "unknown"
-
-
-def _digests(file: Path) -> list[str]:
-    try:
-        inside = sorted(each for each in file.rglob("*") if each.is_file()) if file.is_dir() else [file]
-        return [sha256_of(each) for each in inside]
-    except OSError as error:
-        raise StoreError(f"{file}: cannot be read: {error.strerror or error}") from error
+def _encoder(tables: Sequence[Features]) -> str:
+    """What the files say computed them: vectors of different encoders do not belong below each other."""
+    told = [each for table in tables for each in table.provenance.get("stacked", [table.provenance])]
+    names = sorted({str(each.get("encoder", each.get("backbone", "unknown"))) for each in told})
+    if len(names) > 1:
+        raise StoreError(
+            f"these files are of different encoders ({', '.join(names[:5])}); import those of one at a time, or name"
+            " the one with --encoder"
+        )
+    return names[0]

@@ -13,12 +13,12 @@ import pytest
 
 from leukfeat.data.exposure import Seen
 from leukfeat.data.manifest import Manifest
-from leukfeat.errors import StoreError, UnknownNameError
+from leukfeat.errors import StoreError, UnknownNameError, UsageError
 from leukfeat.features.exchange import FORMATS, read_features, write_features
 from leukfeat.features.foreign import FEATURE_NAMES, ID_NAMES
 from leukfeat.features.hdf5_files import write_clam
 from leukfeat.features.record import Record
-from leukfeat.features.store import FeatureStore
+from leukfeat.features.store import PROVENANCE, FeatureStore
 from leukfeat.features.table import Features
 from tests.features.rows import KEY, add, vectors
 
@@ -187,6 +187,14 @@ def test_a_name_chooses_the_format_where_the_suffix_does_not(features: Features,
         write_features(features, tmp_path / "out", form="clamm")
 
 
+def test_a_format_never_replaces_a_file_of_another_kind(features: Features, tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text("path,label,subject\n")
+    for name in ("cells.csv", "out.parquet"):
+        with pytest.raises(UsageError, match=r"--format h5 is written to a file that ends in \.h5 or \.hdf5"):
+            write_features(features, tmp_path / name, form="h5")
+    assert (tmp_path / "cells.csv").read_text() == "path,label,subject\n"
+
+
 def bags(folder: Path, subjects: list[str], labels: list[str]) -> Path:
     """Four cells as CLAM's bags."""
     record = Record(
@@ -273,6 +281,69 @@ def test_patches_are_called_after_slide_and_place(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "patient1.h5", "w") as patient:
         patient["feats"] = X[0]
     assert read_features(tmp_path / "patient1.h5").sample_ids == ("patient1",)
+
+
+def test_pieces_are_put_below_each_other_by_their_number(tmp_path: Path) -> None:
+    # thingsvision numbers them with two digits at least, so that features_100 stands before features_11 in the alphabet
+    numbers = (2, 11, 100, 101)
+    with h5py.File(tmp_path / "features.h5", "w") as pieces:
+        for row, number in enumerate(numbers):
+            pieces[f"features_{number:02d}"] = X[row : row + 1]
+        pieces["ids"] = ["a", "b", "c", "d"]
+    np.testing.assert_array_equal(read_features(tmp_path / "features.h5").X, X)
+
+
+def test_what_another_tool_calls_provenance_is_not_ours(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["features"], other["ids"] = X, ["a", "b", "c", "d"]
+        other.attrs["provenance"] = "made on a Monday"
+    assert read_features(tmp_path / "other.h5").seen.unknown
+
+
+def test_a_folder_may_hold_files_of_either_suffix(tmp_path: Path) -> None:
+    for name, rows in (("one.h5", X[:2]), ("two.hdf5", X[2:])):
+        with h5py.File(tmp_path / name, "w") as slide:
+            slide["features"], slide["coords"] = rows, np.arange(4).reshape(2, 2)
+    assert read_features(tmp_path).sample_ids == ("one/0_1", "one/2_3", "two/0_1", "two/2_3")
+
+
+def test_a_key_that_does_not_say_what_was_seen_is_one_line(store: FeatureStore) -> None:
+    add(store, range(3))
+    file = store.folder(KEY) / PROVENANCE
+    file.write_text(json.dumps({**json.loads(file.read_text()), "seen": 5}))
+    with pytest.raises(StoreError, match="does not say what the encoder has seen"):
+        read_features(store.folder(KEY))
+
+
+def test_a_small_parquet_file_does_not_stand_for_terabytes(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(2**22, dtype=np.float32)), 2**12)
+    pq.write_table(
+        pa.table({"features": vectors, "ids": [str(row) for row in range(2**10)]}), tmp_path / "bomb.parquet"
+    )
+    assert 1032 * (tmp_path / "bomb.parquet").stat().st_size < 4 * 2**22
+    with pytest.raises(StoreError, match=r"claims 1,024 × 4,096 numbers, more than a file of [\d,]+ bytes can hold"):
+        read_features(tmp_path / "bomb.parquet")
+
+
+@pytest.mark.parametrize(
+    ("ids", "vectors", "said"),
+    [
+        (["a", None], [[1.0], [2.0]], "ids of row 1 is 'None', not an id"),
+        (["a", "b"], [1.0, 2.0], "not lists of numbers"),
+        (["a", "b"], [["x"], ["y"]], "lists of string, not of numbers"),
+        (["a", "b"], [[1.0], None], "different lengths or gaps"),
+    ],
+)
+def test_what_parquet_lacks_is_told(ids: list[str | None], vectors: list[object], said: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"features": vectors, "ids": ids}), tmp_path / "other.parquet")
+    with pytest.raises(StoreError, match=said):
+        read_features(tmp_path / "other.parquet")
 
 
 def test_a_folder_without_features_is_told(tmp_path: Path) -> None:

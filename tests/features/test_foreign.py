@@ -212,10 +212,20 @@ def test_damage_that_shows_only_when_the_matrix_is_read_says_so(tmp_path: Path) 
         read_hdf5(tmp_path / "foreign.h5")
 
 
-def test_the_program_needs_nothing_of_leukfeat(tmp_path: Path) -> None:
-    # it is started by its path, and nothing else than the system's own modules, NumPy and h5py is found
+def test_a_matrix_of_no_numbers_does_not_spoil_the_next_file(tmp_path: Path) -> None:
+    for name, matrix in (("none.h5", X[:, :0]), ("sound.h5", X)):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["features"], file["ids"] = matrix, IDS
+    with Reader() as reader:
+        assert reader.read(tmp_path / "none.h5").X.shape == (4, 0)
+        np.testing.assert_array_equal(reader.read(tmp_path / "sound.h5").X, X)
+
+
+@pytest.mark.parametrize("program", [foreign._PROGRAM, foreign._PARQUET])
+def test_the_programs_need_nothing_of_leukfeat(program: Path, tmp_path: Path) -> None:
+    # they are started by path, and nothing else than the system's own modules, NumPy and h5py or pyarrow is found
     done = subprocess.run(
-        [sys.executable, "-I", str(foreign._PROGRAM)],
+        [sys.executable, "-I", str(program)],
         input=b'{"file": "none.h5", "features": [], "ids": [], "mapped_from": 0, "block": 1, "largest": 1}',
         capture_output=True,
         cwd=tmp_path,

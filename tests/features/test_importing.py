@@ -56,10 +56,31 @@ def test_other_files_are_another_key(store: FeatureStore, tmp_path: Path) -> Non
 def test_a_folder_of_slides_is_imported(store: FeatureStore, tmp_path: Path) -> None:
     (tmp_path / "slides").mkdir()
     slide(tmp_path / "slides", "one", np.s_[:3])
-    slide(tmp_path / "slides", "two", np.s_[3:], encoder="conch")
+    slide(tmp_path / "slides", "two", np.s_[3:])
     imported = import_features([tmp_path / "slides"], store)
-    assert (imported.samples, imported.encoder) == (4, "unknown")  # two names are no name
-    assert import_features([tmp_path / "slides"], store, encoder="mine").encoder == "mine"
+    assert (imported.samples, imported.encoder) == (4, "uni")
+
+
+def test_vectors_of_different_encoders_are_not_put_below_each_other(store: FeatureStore, tmp_path: Path) -> None:
+    """They have the same length, and nothing else in common; whoever knows better says so."""
+    (tmp_path / "slides").mkdir()
+    files = [slide(tmp_path / "slides", "one", np.s_[:3]), slide(tmp_path / "slides", "two", np.s_[3:], "conch")]
+    for asked in (files, [tmp_path / "slides"]):
+        with pytest.raises(StoreError, match=r"different encoders \(conch, uni\)"):
+            import_features(asked, store)
+        assert import_features(asked, store, encoder="mine").encoder == "mine"
+
+
+def test_ids_that_were_put_right_are_another_key(store: FeatureStore, tmp_path: Path) -> None:
+    """The file of the vectors is the same; rows under their wrong ids must not answer for the right ones."""
+    with h5py.File(tmp_path / "features.h5", "w") as out:
+        out["features"] = X
+    (tmp_path / "file_names.txt").write_text("a\nb\nd\nc\n")
+    wrong = import_features([tmp_path / "features.h5"], store)
+    (tmp_path / "file_names.txt").write_text("a\nb\nc\nd\n")
+    right = import_features([tmp_path / "features.h5"], store)
+    assert right.folder != wrong.folder
+    np.testing.assert_array_equal(read_features(right.folder).take(["a", "b", "c", "d"]).X, X)
 
 
 def test_an_id_that_stands_there_twice_is_refused(store: FeatureStore, tmp_path: Path) -> None:
