@@ -11,6 +11,8 @@ import contextlib
 import csv
 import os
 import re
+import shutil
+import time
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +22,13 @@ from typing import TextIO
 TEMPORARY = ".writing-"
 """How the name of every file begins that is still being written: hidden, and no name of a finished file."""
 
+_LEFTOVER = re.compile(re.escape(TEMPORARY) + r".*-[0-9a-f]{32}\.tmp", re.DOTALL)
+_ABANDONED_SECONDS = 86_400
+
 # What a spreadsheet may take for a formula, wide signs of East Asian keyboards included, with or without apostrophes
 # before it, as of a name that looks as if it had been made safe. A sign alone is none, and may be the name of a class.
 _FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠].|\s*[\t\r\n])", re.DOTALL)
+_UNPRINTABLE = ("Cc", "Cf", "Cs")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-](?:inf|nan)")
 
 
@@ -31,7 +37,8 @@ def whole_file(file: Path | str) -> Iterator[Path]:
     """A temporary name beside a file; what is written there becomes the file when the block ends well.
 
     The content is on the disk before the name changes, and the name before the function returns, so that neither a
-    killed process nor a power failure leaves half a file.
+    killed process nor a power failure leaves half a file. What killed processes left beside it more than a day ago is
+    removed.
 
     Parameters
     ----------
@@ -50,16 +57,49 @@ def whole_file(file: Path | str) -> Iterator[Path]:
     """
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{TEMPORARY}{file.name[:40]}-{uuid.uuid4().hex}.tmp")
+    sweep(file.parent)
+    temporary = temporary_name(file)
     try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        with named(file):
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(file)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(file.parent)
+
+
+@contextlib.contextmanager
+def named(file: Path) -> Iterator[None]:
+    """Say which file or folder could not be written where the system does not, as when a disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(file)
+        raise
+
+
+def temporary_name(file: Path) -> Path:
+    """What a file or folder is called beside its place while it is being written; a name that is not taken."""
+    return file.with_name(f"{TEMPORARY}{file.name[:40]}-{uuid.uuid4().hex}.tmp")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left half written in a folder; nothing that was touched within a day."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _LEFTOVER.fullmatch(entry.name):
+                continue
+            with contextlib.suppress(OSError):  # gone meanwhile, or not ours to remove
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime < _ABANDONED_SECONDS:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    os.unlink(entry.path)  # noqa: PTH108 (an entry's path is no Path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -91,8 +131,9 @@ def write_text(file: Path | str) -> Iterator[TextIO]:
 
 
 def printable(name: str) -> str:
-    """A name without control characters, which could move a terminal's cursor or colour, or begin another line."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf") else c for c in name)
+    """A name without control characters, which could move a terminal's cursor or colour, or begin another line, and
+    without halves of characters, which JSON can name and nothing can print."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNPRINTABLE else c for c in name)
 
 
 def safe_cell(text: str) -> str:

@@ -30,7 +30,9 @@ def visible(text: str) -> str:
 
 def say_json(facts: Any) -> None:
     """Print facts as JSON."""
-    typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    # half a character, which only another JSON can have named, stays an escape
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def typed(context: typer.Context) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -186,7 +187,7 @@ def read_table(file: Path) -> list[dict[str, str]]:
             reader.fieldnames = [plain_cell(name.strip()) for name in reader.fieldnames or ()]
             columns = reader.fieldnames
             if len(set(columns)) < len(columns):
-                twice = next(name for name in columns if columns.count(name) > 1)
+                ((twice, _),) = Counter(columns).most_common(1)
                 raise ManifestError(f"{file}: column {twice!r} stands there twice; keep one")
             rows = []
             for row in reader:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePath, PurePosixPath
@@ -37,7 +36,7 @@ from leukfeat.experiments.environment import environment
 from leukfeat.experiments.kept import Kept
 from leukfeat.heads.files import save_head
 from leukfeat.jsonfiles import parse_json
-from leukfeat.textfiles import write_text
+from leukfeat.textfiles import named, sweep, temporary_name, write_text
 
 BUNDLE_JSON = "bundle.json"
 MODEL_CARD = "MODEL_CARD.md"
@@ -76,9 +75,12 @@ def save_bundle(
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}-"))
+    sweep(folder.parent)
+    building = temporary_name(folder)
+    building.mkdir(mode=0o700)
     try:
-        model = _write_model(building, kept, candidate)
+        with named(folder):
+            model = _write_model(building, kept, candidate)
         with write_text(building / SEEN_JSON) as stream:
             rows = manifest.labelled
             json.dump({"images": sorted({manifest.sha256[row] for row in rows} - {""})}, stream)

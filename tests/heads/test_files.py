@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -103,6 +105,27 @@ def test_types_that_no_head_is_made_of_are_not_loaded(saved: Path) -> None:
     skops.io.dump(Path("/etc"), saved / "parts.skops")
     _rewrite(saved)
     with pytest.raises(RunError, match=r"parts\.skops holds .*Path.*not loaded"):
+        load_head(saved)
+
+
+def test_parts_that_fill_the_memory_are_not_unpacked(saved: Path) -> None:
+    """A few bytes of zip can stand for a thousand times as many; skops packs nothing."""
+    with ZipFile(saved / "parts.skops", "a", ZIP_DEFLATED) as parts:
+        parts.writestr("more.npy", bytes(2**20))
+    _rewrite(saved)
+    with pytest.raises(RunError, match=r"unpacks to [\d,]+ bytes; it is not loaded"):
+        load_head(saved)
+
+
+@pytest.mark.parametrize("name", ["head.json", "parts.skops"])
+def test_a_pipe_keeps_nobody_waiting(saved: Path, name: str) -> None:
+    facts = json.loads((saved / "head.json").read_text())
+    facts["files"].pop(name, None)
+    (saved / "head.json").write_text(json.dumps(facts))
+    _rewrite(saved)
+    (saved / name).unlink()
+    os.mkfifo(saved / name)
+    with pytest.raises(RunError, match="is missing"):
         load_head(saved)
 
 
