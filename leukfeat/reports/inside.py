@@ -135,7 +135,9 @@ class Inside:
                 words[f"{run.name}: not calibrated, {after}"] = None
         predictions = [rows for _, _, rows in judged]
         scores = of_each(calibration_scores, predictions, rows=sum(map(len, predictions)))
-        rows = tuple((run, when, *found.values()) for (run, when, _), found in zip(judged, scores, strict=True))
+        rows: list[tuple[Cell, ...]] = [
+            (run, when, *found.values()) for (run, when, _), found in zip(judged, scores, strict=True)
+        ]
         return Table(
             title="Calibration over cells",
             columns=(
@@ -143,7 +145,7 @@ class Inside:
                 Column("probabilities"),
                 *(Column(statistic.title, form=".3f") for statistic in STATISTICS.values()),
             ),
-            rows=rows,
+            rows=tuple(rows),
             words=(*words, *self._seen),
         )
 
