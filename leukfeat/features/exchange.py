@@ -32,7 +32,7 @@ from leukfeat.features.foreign import ID_NAMES, Content, Reader, read_hdf5
 from leukfeat.features.hdf5_files import BAGS, write_anndata, write_clam, write_hdf5
 from leukfeat.features.record import Record
 from leukfeat.features.shelf import Shelf
-from leukfeat.features.store import PROVENANCE, leukfeat_version, read_provenance
+from leukfeat.features.store import IMPORTED, PROVENANCE, leukfeat_version, read_provenance
 from leukfeat.features.table import Features
 from leukfeat.textfiles import sweep, temporary_name, whole_file
 
@@ -184,7 +184,7 @@ def _read_several(files: Sequence[Path]) -> list[tuple[Path, Features]]:
 
 
 def _read_key(folder: Path) -> Features:
-    """All rows of a key, under the sample ids they were written with."""
+    """All rows of a key, under the sample ids they were written with; computed ones are found by their images."""
     provenance = read_provenance(folder)
     shelf = Shelf(folder)
     digests: list[str] = []
@@ -203,6 +203,7 @@ def _read_key(folder: Path) -> Features:
         sample_ids=tuple(samples),
         seen=seen,
         provenance={"key": provenance.get("digest"), "inputs": provenance["key"], "origin": provenance.get("origin")},
+        images=() if provenance["key"].get("pooling") == IMPORTED else tuple(digests),
     )
 
 

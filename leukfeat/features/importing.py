@@ -16,10 +16,8 @@ import numpy as np
 
 from leukfeat.errors import StoreError, UsageError
 from leukfeat.features.exchange import read_features
-from leukfeat.features.store import KEY_SCHEMA, FeatureStore, StoredKey, leukfeat_version
+from leukfeat.features.store import IMPORTED, KEY_SCHEMA, FeatureStore, StoredKey, leukfeat_version
 from leukfeat.features.table import Features
-
-POOLING = "imported"  # stands where the pooling of a network would
 
 _ROWS_A_PART = 16_384
 
@@ -77,7 +75,7 @@ def import_features(files: Sequence[Path], store: FeatureStore, *, encoder: str 
     key = StoredKey(
         inputs={
             "architecture": encoder,
-            "pooling": POOLING,
+            "pooling": IMPORTED,
             "layer": None,
             "precision": "fp32",
             "tables": sorted(table.digest for table in tables),
@@ -99,7 +97,7 @@ def import_features(files: Sequence[Path], store: FeatureStore, *, encoder: str 
             [digests[row] for row in some],
             found.X[some],
             [found.sample_ids[row] for row in some],
-            engine=POOLING,
+            engine=IMPORTED,
             decoder="",
         )
     return Imported(store.folder(key), encoder, len(found), found.dim, len(missing))

@@ -39,6 +39,7 @@ from leukfeat.jsonfiles import parse_json
 from leukfeat.textfiles import TEMPORARY, write_text
 
 PROVENANCE = "provenance.json"
+IMPORTED = "imported"  # stands where the pooling of a network would: rows are of names, not of images
 RESOLVED = "resolved"
 ENGINES = "engines"
 TRAINED = "trained"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any
@@ -31,6 +31,9 @@ class Features:
         Images and groups that trained the encoder.
     provenance : mapping
         Where the vectors came from; JSON types.
+    images : tuple of str
+        sha256 of each row's image, where they are known. A manifest's samples are then found by image: another data
+        set may have the same names.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class Features:
     sample_ids: tuple[str, ...]
     seen: Seen = field(default_factory=Seen)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         X = np.asarray(self.X)
@@ -51,8 +55,9 @@ class Features:
             )
         object.__setattr__(self, "X", np.ascontiguousarray(X, dtype=np.float32))
         object.__setattr__(self, "sample_ids", tuple(str(sample) for sample in self.sample_ids))
-        if len(self.sample_ids) != len(X):
-            raise StoreError(f"features: {len(X)} rows but {len(self.sample_ids)} sample ids")
+        for names, what in ((self.sample_ids, "sample ids"), (self.images or self.sample_ids, "images")):
+            if len(names) != len(X):
+                raise StoreError(f"features: {len(X)} rows but {len(names)} {what}")
         if len(self._row_of) < len(X):
             row = next(row for row, sample in enumerate(self.sample_ids) if self._row_of[sample] != row)
             raise StoreError(
@@ -86,6 +91,15 @@ class Features:
     def _row_of(self) -> dict[str, int]:
         return {sample: row for row, sample in reversed(list(enumerate(self.sample_ids)))}
 
+    @cached_property
+    def _row_of_image(self) -> dict[str, int]:
+        return {image: row for row, image in enumerate(self.images)}
+
+    def _find(self, manifest: Manifest, rows: Iterable[int]) -> NDArray[np.int64]:
+        """Where the vectors of some rows of a manifest are; -1 where there is none."""
+        names, row_of = (manifest.sha256, self._row_of_image) if self.images else (manifest.sample, self._row_of)
+        return np.array([row_of.get(names[row], -1) for row in rows], dtype=np.int64)
+
     def rows_for(self, manifest: Manifest) -> NDArray[np.int64]:
         """Row of each of a manifest's samples.
 
@@ -94,7 +108,7 @@ class Features:
         ndarray of shape (len(manifest),), int64
             ``X[rows_for(manifest)[i]]`` belongs to ``manifest.sample[i]``; -1 where there is none.
         """
-        return np.array([self._row_of.get(sample, -1) for sample in manifest.sample], dtype=np.int64)
+        return self._find(manifest, range(len(manifest)))
 
     def X_for(  # noqa: N802 (X is the field's name for a feature matrix)
         self, manifest: Manifest, rows: Sequence[int] | NDArray[np.int64]
@@ -118,14 +132,14 @@ class Features:
         StoreError
             A row's sample has no vector; the first such is named.
         """
-        samples = [manifest.sample[row] for row in rows]
-        missing = [sample for sample in samples if sample not in self._row_of]
-        if missing:
+        found = self._find(manifest, rows)
+        missing = np.flatnonzero(found < 0)
+        if len(missing):
             raise StoreError(
-                f"features: none for {len(missing)} of {len(samples)} samples of {manifest.dataset}, e.g."
-                f" {missing[0]!r}; run leukfeat extract, or leave them out"
+                f"features: none for {len(missing)} of {len(found)} samples of {manifest.dataset}, e.g."
+                f" {manifest.sample[rows[missing[0]]]!r}; run leukfeat extract, or leave them out"
             )
-        X = self.X[np.array([self._row_of[sample] for sample in samples], dtype=np.int64)]
+        X = self.X[found]
         _release(self.X)
         return X
 
@@ -141,7 +155,8 @@ class Features:
         if missing:
             raise StoreError(f"features: none for {len(missing)} sample(s), e.g. {missing[0]!r}")
         rows = [self._row_of[sample] for sample in sample_ids]
-        return Features(self.X[rows], tuple(sample_ids), self.seen, self.provenance)
+        images = tuple(self.images[row] for row in rows) if self.images else ()
+        return Features(self.X[rows], tuple(sample_ids), self.seen, self.provenance, images)
 
     @classmethod
     def concatenate(cls, tables: Sequence[Features]) -> Features:

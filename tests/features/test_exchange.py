@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -20,7 +21,7 @@ from leukfeat.features.hdf5_files import write_clam
 from leukfeat.features.record import Record
 from leukfeat.features.store import PROVENANCE, FeatureStore
 from leukfeat.features.table import Features
-from tests.features.rows import KEY, add, vectors
+from tests.features.rows import KEY, add, digests, vectors
 
 SUFFIXES = [suffix for form in FORMATS.values() for suffix in form.suffixes]
 X = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
@@ -254,6 +255,19 @@ def test_a_key_of_a_store_is_features_too(store: FeatureStore) -> None:
     np.testing.assert_array_equal(found.X, vectors(range(5)))
     assert found.seen.unknown  # a store does not say what its encoder has seen
     assert found.provenance["inputs"]["architecture"] == "tiny"
+
+
+def test_a_key_is_looked_up_by_image_and_not_by_name(store: FeatureStore, draw: Callable[..., Manifest]) -> None:
+    # another data set may have the same names, and two samples may be one image
+    seventh, second = digests(range(7, 8)) + digests(range(2, 3))
+    ours = replace(draw("cells", range(3)), sha256=(seventh, second, second))
+    store.append(KEY, digests(range(3)), vectors(range(3)), list(ours.sample), engine="eager", decoder="pillow")
+    found = read_features(store.folder(KEY))
+    assert found.rows_for(ours).tolist() == [-1, 2, 2]
+    np.testing.assert_array_equal(found.X_for(ours, [2, 1]), vectors(range(2, 3)).repeat(2, axis=0))
+    with pytest.raises(StoreError, match="none for 1 of 3 samples"):
+        found.X_for(ours, range(3))
+    assert found.take([ours.sample[2], ours.sample[0]]).rows_for(ours).tolist() == [-1, 0, 0]
 
 
 def test_ids_that_a_tool_keeps_elsewhere_are_found(tmp_path: Path) -> None:
