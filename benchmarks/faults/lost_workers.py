@@ -39,7 +39,8 @@ from leukfeat.features.upkeep import verify
 
 WORKERS = 4
 LIBRARY = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
-KINDS = {"loky": "joblib.externals.loky", "ray": "ray::"}  # what stands in the command line of a worker
+# what stands in the command line of a worker at work; the agents of a Ray node are called "ray::" too
+KINDS = {"loky": "joblib.externals.loky", "ray": "ray::leukfeat"}
 
 
 def commands(cells: Path, folder: Path, backend: Backend | None) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def below(root: int) -> Iterator[int]:
 
 def is_worker(pid: int, name: str) -> bool:
     line = of_process(pid, "cmdline")
-    return KINDS[name] in line and "tracker" not in line and "IDLE" not in line
+    return KINDS[name] in line and "tracker" not in line
 
 
 @contextlib.contextmanager
