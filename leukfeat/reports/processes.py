@@ -31,5 +31,5 @@ def of_each(function: Callable[[Item], Result], items: Sequence[Item], *, rows: 
     from joblib import Parallel, cpu_count, delayed
 
     # arrays go through pipes: what joblib would put into files is read once
-    work = Parallel(n_jobs=min(len(items), cpu_count()), max_nbytes=None)
+    work = Parallel(n_jobs=min(len(items), cpu_count()), backend="loky", max_nbytes=None)
     return list(work(delayed(function)(item) for item in items))

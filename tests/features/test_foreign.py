@@ -167,11 +167,18 @@ def test_one_process_serves_many_files_and_survives_what_it_refuses(tmp_path: Pa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_crash_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = _program(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", monkeypatch)
+    code = (
+        "import os, pathlib, runpy, signal\n"
+        f"first = pathlib.Path({str(tmp_path / 'first')!r})\n"
+        "if not first.exists():\n"
+        "    first.touch()\n"
+        "    os.kill(os.getpid(), signal.SIGSEGV)\n"
+        f"runpy.run_path({str(foreign._PROGRAM)!r}, run_name='__main__')\n"
+    )
+    file = _program(tmp_path, code, monkeypatch)
     with Reader() as reader:
         with pytest.raises(StoreError, match="crashed"):
             reader.read(file)
-        monkeypatch.undo()
         np.testing.assert_array_equal(reader.read(file).X, X)
 
 
