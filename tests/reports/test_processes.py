@@ -41,19 +41,27 @@ def test_items_keep_their_order_and_few_rows_stay_in_this_process() -> None:
     assert of_each(lambda item: (item, os.getpid()), [3, 1, 2], rows=100) == [(item, os.getpid()) for item in (3, 1, 2)]
 
 
+@pytest.fixture
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes for tests of a suite that has one each otherwise, and for any number of rows."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    monkeypatch.setattr(processes, "WORTHWHILE", 0)
+
+
+@pytest.mark.usefixtures("two_processors")
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
 def test_many_rows_go_to_other_processes_in_their_order() -> None:
     # a lambda, because another process cannot import a module of tests
-    found = of_each(lambda item: (item, os.getpid()), [3, 1, 2], rows=processes.WORTHWHILE)
+    found = of_each(lambda item: (item, os.getpid()), [3, 1, 2], rows=3)
     assert [item for item, _ in found] == [3, 1, 2]
     assert os.getpid() not in {process for _, process in found}
 
 
-def test_a_comparison_is_the_same_from_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_is_the_same_from_several_processes(request: pytest.FixtureRequest) -> None:
     runs = [run_with(seed) for seed in range(3)]
     alone = compare(runs)
     told, tables = alone.to_dict(), texts(alone)
-    monkeypatch.setattr(processes, "WORTHWHILE", 0)
+    request.getfixturevalue("two_processors")
     spread = compare([replace(run) for run in runs])
     assert spread.to_dict() == told  # pairs too: differences are of the same draws, whichever process made them
     assert texts(spread) == tables
@@ -64,7 +72,7 @@ def texts(comparison: Comparison) -> dict[str, list[str]]:
     return {name: table.to_lines() for name, table in comparison.tables.items()}
 
 
-def test_an_error_of_another_process_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "WORTHWHILE", 0)
+@pytest.mark.usefixtures("two_processors")
+def test_an_error_of_another_process_is_raised_here() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         of_each(partial(int, base=10), ["1", "x"], rows=0)
