@@ -128,12 +128,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--subjects", type=int, nargs="+", default=(20, 40, 100))
     parser.add_argument("--sizes", nargs="+", choices=tuple(_SIZES), default=tuple(_SIZES))
+    parser.add_argument("--correlations", type=float, nargs="+", default=sorted({one.correlation for one in SETTINGS}))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--quick", action="store_true", help="20 simulations of the settings with 20 subjects")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     subjects = (20,) if given.quick else given.subjects
-    settings = [one for one in SETTINGS if one.subjects in subjects and one.sizes in given.sizes]
+    asked = [one for one in SETTINGS if one.subjects in subjects and one.sizes in given.sizes]
+    settings = [one for one in asked if one.correlation in given.correlations]
     methods = tuple(given.methods)
     simulations = 20 if given.quick else given.simulations
     for setting in settings:
