@@ -104,65 +104,38 @@ def decision_curve(
         return DecisionCurve(thresholds, empty, empty, empty, empty, float("nan"), reason)
     (k,) = scored.of_interest
     positive = scored.y_true == k
+    owner, n = (draws.clusters.of_row, len(draws.clusters)) if draws else (np.zeros(len(positive), dtype=np.int64), 1)
     passed = np.searchsorted(thresholds, scored.proba[:, k], side="right")  # thresholds that call each row, (n,)
-    together, m = np.zeros(len(passed), dtype=np.int64), len(thresholds)
-    plain = _benefit(
-        _called(passed[positive], together[positive], 1, m)[0],
-        _called(passed[~positive], together[~positive], 1, m)[0],
-        np.array(positive.sum(), dtype=np.float64),
-        np.array((~positive).sum(), dtype=np.float64),
-        thresholds,
-        prevalence,
-    )
+    hits, alarms = (_called(passed[rows], owner[rows], n, len(thresholds)) for rows in (positive, ~positive))
+    together = (hits.sum(axis=0, keepdims=True), alarms.sum(axis=0, keepdims=True))
+    plain = _benefit(*together, thresholds, prevalence)[0]
     share = float(positive.mean()) if prevalence is None else prevalence
-    low, high = _band(passed, positive, thresholds, prevalence, draws, level) if draws else (np.empty(0),) * 2
+    low, high = _band(hits, alarms, thresholds, prevalence, draws, level) if draws else (np.empty(0),) * 2
     treat_all = share - (1 - share) * thresholds / (1 - thresholds)
     return DecisionCurve(thresholds, plain, treat_all, low, high, share)
 
 
-def _benefit(
-    hits: Values,
-    alarms: Values,
-    n_positive: Values,
-    n_negative: Values,
-    thresholds: Values,
-    prevalence: float | None,
-) -> Values:
-    """Net benefit from counts; all arguments broadcast against each other."""
+def _called(passed: NDArray[np.int64], owner: NDArray[np.int64], n: int, m: int) -> Values:
+    """How many rows each of ``n`` owners has, and how many are called at each of ``m`` thresholds, (n, 1 + m)."""
+    counts = np.bincount(owner * (m + 1) + passed, minlength=n * (m + 1)).reshape(n, m + 1)
+    return np.asarray(counts[:, ::-1].cumsum(axis=1)[:, ::-1], dtype=np.float64)
+
+
+def _benefit(hits: Values, alarms: Values, thresholds: Values, prevalence: float | None) -> Values:
+    """Net benefit, (B, m), from counts as :func:`_called` has them, of positive and of negative rows, (B, 1 + m)."""
+    n_positive, n_negative = hits[:, :1], alarms[:, :1]
     share = n_positive / (n_positive + n_negative) if prevalence is None else prevalence
     odds = thresholds / (1 - thresholds)
-    return np.asarray(hits / n_positive * share - alarms / n_negative * (1 - share) * odds)
-
-
-def _called(passed: NDArray[np.int64], owner: NDArray[np.int64], n: int, m: int) -> Values:
-    """How many rows of each of ``n`` owners are called at each of ``m`` thresholds, (n, m)."""
-    counts = np.bincount(owner * (m + 1) + passed, minlength=n * (m + 1)).reshape(n, m + 1)
-    return np.asarray(counts[:, :0:-1].cumsum(axis=1)[:, ::-1], dtype=np.float64)
+    return np.asarray(hits[:, 1:] / n_positive * share - alarms[:, 1:] / n_negative * (1 - share) * odds)
 
 
 def _band(
-    passed: NDArray[np.int64],
-    positive: NDArray[np.bool_],
-    thresholds: Values,
-    prevalence: float | None,
-    draws: Draws,
-    level: float,
+    hits: Values, alarms: Values, thresholds: Values, prevalence: float | None, draws: Draws, level: float
 ) -> tuple[Values, Values]:
     """Pointwise percentiles over resamples; repeats of a study stand in it as further rows of their clusters."""
-    of_row, n = draws.clusters.of_row, len(draws.clusters)
-    hits, alarms = (_called(passed[rows], of_row[rows], n, len(thresholds)) for rows in (positive, ~positive))
-    members = np.bincount(of_row, weights=positive, minlength=n)
-    others = np.bincount(of_row, weights=~positive, minlength=n)
     counts = draws.counts.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = _benefit(
-            counts @ hits,
-            counts @ alarms,
-            (counts @ members)[:, None],
-            (counts @ others)[:, None],
-            thresholds,
-            prevalence,
-        )
+        drawn = _benefit(counts @ hits, counts @ alarms, thresholds, prevalence)
     known = drawn[~np.isnan(drawn).any(axis=1)]  # a resample without a class has no benefit at any threshold
     ends = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(known, ends, axis=0) if len(known) else np.full((2, len(thresholds)), np.nan)
