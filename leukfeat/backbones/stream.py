@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,7 @@ _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class ImageWork:
+class ImageWork(NamedTuple):
     """One distinct image to be read, from the first of its rows that gives it.
 
     Attributes
@@ -141,12 +140,13 @@ def changed_rows(manifest: Manifest, rows: Sequence[int], memo: HashMemo) -> dic
 
     A file that is missing is no change. Files that were hashed before cost one look at size and times each.
     """
-    files = {row: manifest.file(row) for row in rows if manifest.sha256[row] and not is_member(manifest.path[row])}
-    found = memo.hash_files(files.values())
+    alone = [row for row in rows if manifest.sha256[row] and not is_member(manifest.path[row])]
+    names = manifest.file_names(alone)
+    found = memo.hash_files(names)
     return {
         row: CHANGED
-        for row, file in files.items()
-        if isinstance(digest := found[file], str) and digest != manifest.sha256[row]
+        for row, name in zip(alone, names, strict=True)
+        if isinstance(digest := found[name], str) and digest != manifest.sha256[row]
     }
 
 

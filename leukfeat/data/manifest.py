@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -208,6 +208,11 @@ class Manifest:
     def file(self, row: int) -> Path:
         """The file a row's image is in."""
         return self.root / self.path[row].partition("::")[0]
+
+    def file_names(self, rows: Iterable[int]) -> list[str]:
+        """The names of the files that some rows' images are in; of many rows far cheaper than their paths."""
+        root = str(self.root)
+        return [os.path.join(root, self.path[row].partition("::")[0]) for row in rows]  # noqa: PTH118
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Manifest:
         """The manifest of some rows, groups as they were in the whole."""

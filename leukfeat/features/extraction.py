@@ -293,6 +293,6 @@ def _needed(manifest: Manifest, rows: Iterable[int]) -> list[ImageWork]:
     """Distinct images of some rows, in order of first appearance."""
     rows_of: Mapping[str, list[int]] = defaultdict(list)
     for row in rows:
-        if manifest.sha256[row]:
-            rows_of[manifest.sha256[row]].append(row)
+        if digest := manifest.sha256[row]:
+            rows_of[digest].append(row)
     return [ImageWork(digest, tuple(found)) for digest, found in rows_of.items()]
