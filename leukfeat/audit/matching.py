@@ -134,7 +134,6 @@ def area_matched(
     replicates = Replicates(
         estimate=auroc,
         drawn=_auroc_of(tables, draws),
-        left_out=lambda: _auroc_of(tables, Draws.leaving_out(clusters)),
         clusters=clusters,
         scale=scale_of("auroc", len(predictions.classes)),
         nudge=0.5 / min(table.pairs for table in tables),

@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from leukfeat.errors import PredictionsError, UsageError
 from leukfeat.evaluation.intervals import LEVEL, Interval
 from leukfeat.evaluation.outcome import Outcome
+from leukfeat.evaluation.scored import mid_ranks
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +93,7 @@ class Areas:
 
     def interval(self, model: int = 0, level: float = LEVEL) -> Interval:
         """Normal confidence interval of one area, cut at 0 and 1."""
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
         if not 0 < level < 1:
             raise UsageError(f"an interval of level {level}: give a number between 0 and 1, e.g. 0.95")
@@ -101,7 +102,7 @@ class Areas:
         error = float(self.standard_error[model])
         if error <= _NO_SPREAD:
             return Interval.undefined(f"an AUROC of {self.area[model]:.3f} is the same for every row")
-        reach = float(norm.ppf((1 + level) / 2)) * error
+        reach = float(ndtri((1 + level) / 2)) * error
         return Interval(max(0.0, float(self.area[model]) - reach), min(1.0, float(self.area[model]) + reach))
 
     def compare(self, first: int = 0, second: int = 1) -> Outcome:
@@ -117,7 +118,7 @@ class Areas:
         Outcome
             A z test; undefined, with the reason, where the areas are, or where the difference has no variance.
         """
-        from scipy.stats import norm
+        from scipy.special import ndtr
 
         estimates = (float(self.area[first]), float(self.area[second]))
         if self.reason:
@@ -145,7 +146,7 @@ class Areas:
             standard_error=error,
             symbol="z",
             statistic=z,
-            p=float(2 * norm.sf(abs(z))),
+            p=float(2 * ndtr(-abs(z))),
         )
 
 
@@ -228,20 +229,23 @@ def _placements(
     values: Floats, positive: NDArray[np.bool_], cluster: NDArray[np.int64], n_clusters: int
 ) -> tuple[Floats, Floats, Floats]:
     """Areas (m,), and what the positives and the negatives of each cluster add to them, (m, g) each; one repeat."""
-    from scipy.stats import rankdata
-
     above, below = values[:, positive], values[:, ~positive]
     m, n = above.shape[1], below.shape[1]
-    overall = rankdata(values, axis=1)
+    overall = _mid_ranks(values)
     # Sun and Xu: of the rows a positive outranks, those that are no positives
-    v10 = (overall[:, positive] - rankdata(above, axis=1)) / n  # (models, m)
-    v01 = 1 - (overall[:, ~positive] - rankdata(below, axis=1)) / m  # (models, n)
+    v10 = (overall[:, positive] - _mid_ranks(above)) / n  # (models, m)
+    v01 = 1 - (overall[:, ~positive] - _mid_ranks(below)) / m  # (models, n)
     area = v10.mean(axis=1)
     return (
         area,
         _totals((v10 - area[:, None]) / m, cluster[positive], n_clusters),
         _totals((v01 - area[:, None]) / n, cluster[~positive], n_clusters),
     )
+
+
+def _mid_ranks(values: Floats) -> Floats:
+    """Ranks along rows, each from 1; ties share their mean."""
+    return np.stack([mid_ranks(row) for row in values])
 
 
 def _totals(parts: Floats, cluster: NDArray[np.int64], n_clusters: int) -> Floats:

@@ -131,8 +131,6 @@ class Replicates:
         Of the data as they are.
     drawn : ndarray of shape (B,), float64
         Of every resample; NaN where it is undefined.
-    left_out : callable
-        The statistic with each cluster left out in turn, (g,); only BCa asks for it.
     clusters : Clusters
         What was resampled.
     scale : Scale
@@ -142,15 +140,18 @@ class Replicates:
     pooled : bool
         Whether every class lends its degrees of freedom, by its share of the variance (Welch and Satterthwaite), or
         only the scarcest. A difference of two models is more nearly symmetric than either, and can afford it.
+    left_out : ndarray of shape (g,), float64, or None
+        The statistic with each cluster left out in turn (of many clusters, each of some blocks); None where nobody
+        will ask, as only BCa and differences do.
     """
 
     estimate: Score
     drawn: Values
-    left_out: Callable[[], Values]
     clusters: Clusters
     scale: Scale = DIFFERENCE
     nudge: float = 0.0
     pooled: bool = False
+    left_out: Values | None = None
 
     @cached_property
     def undefined(self) -> str:
@@ -188,7 +189,9 @@ class Replicates:
     @cached_property
     def influences(self) -> tuple[Values, ...] | None:
         """The jackknife's influence of every cluster, by class; None where clusters were left out in blocks."""
-        left_out, stratum = self.left_out(), self.clusters.stratum
+        left_out, stratum = self.left_out, self.clusters.stratum
+        if left_out is None:
+            raise ValueError("replicates that were made without leaving clusters out have no influences")
         if len(left_out) != len(stratum) or np.isnan(left_out).any():
             return None
         parts = (left_out[stratum == k] for k in np.flatnonzero(self.clusters.per_stratum))
@@ -279,17 +282,18 @@ def replicates(
     clusters = Clusters.of(predictions) if draws is None else draws.clusters
     # where nothing can be said nothing is computed
     drawn = Draws.of(clusters, 2 if clusters.too_few else N_DRAWS) if draws is None else draws
-    values = resampled(predictions, drawn, names)
+    leaving_out = Draws.leaving_out(clusters)
+    every = Draws(clusters, np.concatenate([drawn.counts, leaving_out.counts]))
+    values = resampled(predictions, every, names)
     scores = score(predictions, names)
-    left_out = _LeftOut(predictions, clusters, tuple(names))
     return {
         name: Replicates(
             estimate=scores[name],
-            drawn=values[name],
-            left_out=lambda name=name: left_out.values[name],  # type: ignore[misc]
+            drawn=values[name][: len(drawn)],
             clusters=clusters,
             scale=scale_of(name, len(predictions.classes)),
             nudge=_nudge(predictions, METRICS[name].needs),
+            left_out=values[name][len(drawn) :],
         )
         for name in names
     }
@@ -302,19 +306,6 @@ def _nudge(predictions: Predictions, needs: str) -> float:
         return 0.5 / len(once)
     members = np.unique(once, return_counts=True)[1]
     return 0.5 / float(members.min() * (len(once) - members.min()) or len(once))
-
-
-@dataclass(frozen=True, eq=False)
-class _LeftOut:
-    """The jackknife of several metrics, computed when one of them is asked for."""
-
-    predictions: Predictions
-    clusters: Clusters
-    names: tuple[str, ...]
-
-    @cached_property
-    def values(self) -> dict[str, Values]:
-        return resampled(self.predictions, Draws.leaving_out(self.clusters), self.names)
 
 
 def intervals(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from leukfeat.errors import UnknownNameError
 from leukfeat.evaluation.predictions import Predictions
-from leukfeat.evaluation.scored import Scored
+from leukfeat.evaluation.scored import Scored, mid_ranks
 
 POSITIVE_NOT_STATED = "positive class not stated: pass --positive"
 MACRO = "macro one-vs-rest"
@@ -226,10 +226,8 @@ def _auroc(scored: Scored) -> Score:
 
 def _area(positive: NDArray[np.bool_], ranking: NDArray[np.float64]) -> float:
     """Share of pairs that stand in the right order, ties counting half (Mann and Whitney); from mid-ranks, exactly."""
-    _, place, ties = np.unique(ranking, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]
     n_positive = int(positive.sum())
-    above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
+    above = mid_ranks(ranking)[positive].sum() - n_positive * (n_positive + 1) / 2
     return float(above / (n_positive * (len(positive) - n_positive)))
 
 

@@ -178,8 +178,7 @@ def _lower_bound(inner: Predictions, steps: Steps, quantity: str, k: int) -> tup
     one. Where no mistake is seen there is no variance to see either, and the bound is that of Clopper and Pearson for
     as many right calls as there are clusters.
     """
-    from scipy.special import expit, logit
-    from scipy.stats import t
+    from scipy.special import expit, logit, stdtrit
 
     of_class = inner.classes[k if quantity == "sensitivity" else 1 - k]
     rows = inner.take(inner.y_true == of_class)
@@ -195,7 +194,7 @@ def _lower_bound(inner: Predictions, steps: Steps, quantity: str, k: int) -> tup
     share = kept.sum(axis=0) / size.sum()
     spread = np.sqrt(n / (n - 1) * ((kept - share * size) ** 2).sum(axis=0)) / size.sum()
     inside = np.clip(share, 0.5 / size.sum(), 1 - 0.5 / size.sum())
-    reach = float(t.ppf(_CONFIDENCE, n - 1)) * spread / (inside * (1 - inside))
+    reach = float(stdtrit(n - 1, _CONFIDENCE)) * spread / (inside * (1 - inside))
     without_mistake = (1 - _CONFIDENCE) ** (1 / n)
     return np.where(share >= 1, without_mistake, expit(logit(inside) - reach)), ""
 
@@ -256,9 +255,6 @@ def at_prevalence(decisions: Predictions, prevalence: float, *, draws: Draws | N
     def nudged(shares: Mapping[str, Values]) -> dict[str, Values]:
         return _by_bayes({name: np.clip(each, nudge, 1 - nudge) for name, each in shares.items()}, prevalence)
 
-    def left_out(name: str) -> Values:
-        return nudged(resampled(decisions, Draws.leaving_out(clusters), names))[name]
-
     fixed = next((f"{name} is the same in every resample" for name in names if np.ptp(values[name]) == 0), "")
     counted = {name: np.array([plain[name].value]) for name in names}
     estimates, centres = _by_bayes(counted, prevalence), nudged(counted)
@@ -270,7 +266,6 @@ def at_prevalence(decisions: Predictions, prevalence: float, *, draws: Draws | N
         made = Replicates(
             estimate=Score(float(centres[name][0])) if estimate.defined else estimate,
             drawn=each,
-            left_out=lambda name=name: left_out(name),  # type: ignore[misc]
             clusters=clusters,
             scale=Scale(0, 1),
             nudge=_TINY,

@@ -75,7 +75,7 @@ class Outcome:
 
     def interval(self, level: float = LEVEL) -> Interval:
         """The confidence interval of the difference that belongs to the test; undefined for an exact test."""
-        from scipy.stats import norm, t
+        from scipy.special import ndtri, stdtrit
 
         if not 0 < level < 1:
             raise UsageError(f"an interval of level {level}: give a number between 0 and 1, e.g. 0.95")
@@ -84,7 +84,7 @@ class Outcome:
         if math.isnan(self.standard_error):
             return Interval.undefined("an exact test has no standard error")
         tail = (1 + level) / 2
-        reach = float(t.ppf(tail, self.freedom) if self.symbol == "t" else norm.ppf(tail)) * self.standard_error
+        reach = float(stdtrit(self.freedom, tail) if self.symbol == "t" else ndtri(tail)) * self.standard_error
         return Interval(self.difference - reach, self.difference + reach)
 
     def __str__(self) -> str:

@@ -81,10 +81,10 @@ def difference(
     both = Replicates(
         estimate=lacking or Score(first.estimate.value - second.estimate.value),
         drawn=first.drawn - second.drawn,
-        left_out=lambda: first.left_out() - second.left_out(),
         clusters=first.clusters,
         scale=DIFFERENCE,
         pooled=True,
+        left_out=None if first.left_out is None or second.left_out is None else first.left_out - second.left_out,
     )
     p = Score.undefined(both.undefined) if both.undefined else Score(both.p_value())
     return Difference(*names, metric, both.estimate, both.interval(method, level), p)

@@ -220,15 +220,11 @@ def _interval_of_share(inside: NDArray[np.bool_], y: Values, draws: Draws) -> In
     n = len(clusters)
     cells = np.bincount(clusters.of_row, weights=inside, minlength=n)
     events = np.bincount(clusters.of_row, weights=inside * y, minlength=n)
-
-    def shares(counts: NDArray[np.float32]) -> Values:
-        with np.errstate(invalid="ignore"):
-            return np.asarray((counts @ events) / (counts @ cells))
-
+    with np.errstate(invalid="ignore"):
+        drawn = np.asarray((draws.counts @ events) / (draws.counts @ cells))
     return Replicates(
         estimate=Score(float(events.sum() / cells.sum())),
-        drawn=shares(draws.counts),
-        left_out=lambda: shares(Draws.leaving_out(clusters).counts),
+        drawn=drawn,
         clusters=clusters,
         scale=Scale(0, 1),
         nudge=0.5 / float(cells.sum()),

@@ -135,7 +135,7 @@ def corrected_resampled_t(first: ArrayLike, second: ArrayLike, n_test: ArrayLike
     PredictionsError
         Shapes that do not fit, or a part without subjects.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     folds = _folds(one, two, n_test, n_train)
@@ -153,7 +153,7 @@ def corrected_resampled_t(first: ArrayLike, second: ArrayLike, n_test: ArrayLike
         symbol="t",
         statistic=statistic,
         freedom=folds.freedom,
-        p=float(2 * t.sf(abs(statistic), folds.freedom)),
+        p=float(2 * stdtr(folds.freedom, -abs(statistic))),
     )
 
 
@@ -184,15 +184,15 @@ def correlated_t(
     UsageError
         ``rope`` is negative or no number.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     if not (math.isfinite(rope) and rope >= 0):
         raise UsageError(f"a region of practical equivalence of ±{rope}: give 0 or more, e.g. {ROPE}")
     folds = _folds(np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64), n_test, n_train)
     if folds.reason:
         return Posterior(CORRELATED_T, folds.basis, rope, reason=folds.reason)
-    worse = float(t.cdf(-rope, folds.freedom, folds.mean, folds.error))
-    better = float(t.sf(rope, folds.freedom, folds.mean, folds.error))
+    worse = float(stdtr(folds.freedom, (-rope - folds.mean) / folds.error))
+    better = float(stdtr(folds.freedom, (folds.mean - rope) / folds.error))
     return Posterior(
         test=CORRELATED_T,
         basis=folds.basis,

@@ -90,3 +90,9 @@ class Scored:
         if len(self.classes) > 2:
             return range(len(self.classes))
         return () if self.positive is None else (self.positive,)
+
+
+def mid_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks of values (n,) from 1; ties share their mean."""
+    _, place, ties = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(ties) - (ties - 1) / 2)[place])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from leukfeat.evaluation.metrics import METRICS, Score
 from leukfeat.evaluation.multiplicity import holm
-from leukfeat.evaluation.opinions import equivalence, second_opinions
+from leukfeat.evaluation.opinions import SecondOpinions
 from leukfeat.evaluation.paired import PAIRED_BOOTSTRAP, Difference
 from leukfeat.evaluation.resampled_t import CORRELATED_T, ROPE, SURE
 from leukfeat.evaluation.uncertainty import Estimate
@@ -128,16 +129,23 @@ class Pairs:
         """One a pair; of many pairs those with the best run."""
         return tuple(map(self._sentence, self.shown))
 
+    @cached_property
+    def _opinions(self) -> SecondOpinions:
+        """Of the runs that are in a pair worth words."""
+        spoken = {name for pair in self.shown for name in (pair.difference.first, pair.difference.second)}
+        return SecondOpinions(
+            {name: rows for name, rows in self.estimates.predictions.items() if name in spoken}, self.metric
+        )
+
     def opinions_table(self) -> Table:
         """Every other test that fits the same pairs; p values are adjusted within each kind of test."""
         title = "Other tests of the same pairs"
         if not self.pairs:
             return nothing(title, "there is one run only")
-        rows = self.estimates.predictions
         found = {
             (pair.difference.first, pair.difference.second, opinion.about, opinion.outcome.test): opinion.outcome
             for pair in self.shown
-            for opinion in second_opinions(rows[pair.difference.first], rows[pair.difference.second], self.metric)
+            for opinion in self._opinions.of(pair.difference.first, pair.difference.second)
         }
         kinds = dict.fromkeys(key[2:] for key in found)
         adjusted = {
@@ -172,12 +180,11 @@ class Pairs:
 
     def equivalence_table(self) -> Table:
         """How probable it is that runs are practically equivalent, from their folds."""
-        rows = self.estimates.predictions
         title = f"Practical equivalence in {METRICS[self.metric].title_for(len(self.estimates.one.classes))}"
         if not self.pairs:
             return nothing(title, "there is one run only")
         found = [
-            (pair, equivalence(rows[pair.difference.first], rows[pair.difference.second], self.metric, ROPE))
+            (pair, self._opinions.equivalence(pair.difference.first, pair.difference.second, ROPE))
             for pair in self.shown
         ]
         known = [(pair, one) for pair, one in found if one is not None]

@@ -251,7 +251,7 @@ def _both() -> Replicates:
     return Replicates(
         estimate=Score(one.estimate.value - two.estimate.value),
         drawn=one.drawn - two.drawn,
-        left_out=lambda: one.left_out() - two.left_out(),
+        left_out=one.left_out - two.left_out,
         clusters=one.clusters,
         pooled=True,
     )

@@ -7,8 +7,18 @@ from dataclasses import replace
 import numpy as np
 
 from leukfeat.evaluation.mcnemar import CLUSTERED_MCNEMAR, EXACT_MCNEMAR
-from leukfeat.evaluation.opinions import equivalence, second_opinions
+from leukfeat.evaluation.opinions import Opinion, SecondOpinions
+from leukfeat.evaluation.predictions import Predictions
+from leukfeat.evaluation.resampled_t import Posterior
 from tests.evaluation.test_intervals import as_images, cells
+
+
+def second_opinions(first: Predictions, second: Predictions, metric: str) -> tuple[Opinion, ...]:
+    return SecondOpinions({"first": first, "second": second}, metric).of("first", "second")
+
+
+def equivalence(first: Predictions, second: Predictions, metric: str, rope: float) -> Posterior | None:
+    return SecondOpinions({"first": first, "second": second}, metric).equivalence("first", "second", rope)
 
 
 def test_opinions_agree_with_each_other_about_who_is_ahead() -> None:
@@ -16,6 +26,13 @@ def test_opinions_agree_with_each_other_about_who_is_ahead() -> None:
     found = second_opinions(first, second, "auroc")
     assert len(found) == 4
     assert all(opinion.outcome.difference > 0 for opinion in found)
+
+
+def test_opinions_of_a_pair_do_not_depend_on_the_other_runs() -> None:
+    runs = {"a": cells(shift=2.5), "b": cells(shift=0.5, noise=2), "c": cells(noise=1)}
+    among, alone = SecondOpinions(runs, "auroc"), second_opinions(runs["c"], runs["a"], "auroc")
+    assert among.of("c", "a") == alone
+    assert among.equivalence("c", "a", 0.01) == equivalence(runs["c"], runs["a"], "auroc", 0.01)
 
 
 def test_unknown_subjects_give_no_opinion_on_subjects() -> None:
