@@ -18,6 +18,38 @@ from leukfeat.evaluation.subjects import gathered
 Values = NDArray[np.float64]
 
 
+class Cells(NamedTuple):
+    """The cells of s subjects, one subject after the other.
+
+    Attributes
+    ----------
+    p : ndarray of shape (n,), float64
+        Probabilities of the positive class, rising within each subject.
+    start, size : ndarray of shape (s,), int64
+        Where each subject begins, and how many cells it has; at least one.
+    """
+
+    p: Values
+    start: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, p: Values, owner: NDArray[np.int64]) -> Cells:
+        """From the number of the subject of each cell, 0 to s - 1."""
+        size = np.bincount(owner)
+        return cls(p[np.lexsort((p, owner))], np.cumsum(size) - size, size)
+
+    def mean(
+        self, values: Values, first: NDArray[np.int64] | None = None, last: NDArray[np.int64] | None = None
+    ) -> Values:
+        """Means over each subject of values (n,), of all its cells or from its ``first`` to before its ``last``."""
+        begin = self.start if first is None else self.start + first
+        end = self.start + (self.size if last is None else last)
+        # sums between pairs of places; the one behind the last cell is there too
+        sums = np.add.reduceat(np.append(values, 0.0), np.column_stack([begin, end]).ravel())[::2]
+        return np.asarray(sums / (end - begin))
+
+
 class VerdictRule(NamedTuple):
     """How the cells of one subject become a score from 0 to 1.
 
@@ -25,14 +57,14 @@ class VerdictRule(NamedTuple):
     ----------
     title : str
         For tables; ``{}`` stands for the setting.
-    function : callable(p (c,), setting) -> float
-        From the cells' probabilities of the positive class.
+    function : callable(Cells, setting) -> ndarray of shape (s,), float64
+        The scores of s subjects.
     settings : tuple of float
         Those that are tried; one 0 where there is nothing to set.
     """
 
     title: str
-    function: Callable[[Values, float], float]
+    function: Callable[[Cells, float], Values]
     settings: tuple[float, ...] = (0.0,)
 
     def named(self, setting: float) -> str:
@@ -40,30 +72,30 @@ class VerdictRule(NamedTuple):
         return self.title.format(f"{setting:g}")
 
 
-def _mean(p: Values, setting: float) -> float:
-    return min(float(p.sum() / len(p)), 1.0)
+def _mean(cells: Cells, setting: float) -> Values:
+    return np.minimum(cells.mean(cells.p), 1.0)
 
 
-def _mean_logit(p: Values, setting: float) -> float:
+def _mean_logit(cells: Cells, setting: float) -> Values:
     """The mean log-odds as a probability; certainty counts as what a last bit leaves open."""
     with np.errstate(divide="ignore"):
-        z = np.clip(np.log(p) - np.log1p(-p), -FURTHEST, FURTHEST)
-    return float(1 / (1 + np.exp(-z.mean())))
+        z = np.clip(np.log(cells.p) - np.log1p(-cells.p), -FURTHEST, FURTHEST)
+    return np.asarray(1 / (1 + np.exp(-cells.mean(z))))
 
 
-def _fraction(p: Values, cut: float) -> float:
-    return float((p >= cut).mean())
+def _fraction(cells: Cells, cut: float) -> Values:
+    return cells.mean((cells.p >= cut).astype(np.float64))
 
 
-def _trimmed(p: Values, share: float) -> float:
+def _trimmed(cells: Cells, share: float) -> Values:
     """The mean without that share of the cells at either end, rounded down."""
-    off = int(share * len(p))
-    return _mean(np.sort(p)[off : len(p) - off], 0.0)
+    off = (share * cells.size).astype(np.int64)
+    return np.minimum(cells.mean(cells.p, off, cells.size - off), 1.0)
 
 
-def _top(p: Values, k: float) -> float:
+def _top(cells: Cells, k: float) -> Values:
     """The mean of the k cells that speak most for the class; of all, where there are fewer."""
-    return _mean(np.sort(p)[-int(k) :], 0.0)
+    return np.minimum(cells.mean(cells.p, np.maximum(cells.size - int(k), 0)), 1.0)
 
 
 VERDICT_RULES: Mapping[str, VerdictRule] = {
@@ -118,20 +150,19 @@ class SubjectCells:
     ----------
     subjects : Predictions
         One row a subject (and repeat); its probabilities mean nothing.
-    cells : tuple of ndarray of shape (c,)
-        Probabilities of the positive class of each subject's cells.
+    cells : Cells
+        Of the subjects, in the order of the rows.
     """
 
     subjects: Predictions
-    cells: tuple[Values, ...]
+    cells: Cells
 
     @classmethod
     def of(cls, predictions: Predictions) -> SubjectCells:
         """From cells; two classes, the positive one stated, one class a subject."""
         subjects, owner = gathered(predictions)
         k = predictions.classes.index(str(predictions.positive))
-        order = np.argsort(owner, kind="stable")
-        return cls(subjects, tuple(np.split(predictions.proba[order, k], np.cumsum(np.bincount(owner))[:-1])))
+        return cls(subjects, Cells.of(predictions.proba[:, k], owner))
 
     @property
     def positive(self) -> NDArray[np.bool_]:
@@ -140,7 +171,7 @@ class SubjectCells:
 
     def scores(self, rule: str, setting: float) -> Values:
         """What a rule makes of each subject."""
-        return np.array([VERDICT_RULES[rule].function(p, setting) for p in self.cells])
+        return VERDICT_RULES[rule].function(self.cells, setting)
 
 
 def choose_rule(part: OuterFold, names: Sequence[str]) -> ChosenRule:

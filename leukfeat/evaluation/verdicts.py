@@ -188,7 +188,7 @@ def _rows(tested: SubjectCells, scores: NDArray[np.float64], rule: ChosenRule) -
             group=group,
             true_class=label,
             called=positive if score >= rule.cut else other,
-            cells=len(cells),
+            cells=cells,
             score=score,
             cut=rule.cut,
             rule=rule.title,
@@ -198,7 +198,7 @@ def _rows(tested: SubjectCells, scores: NDArray[np.float64], rule: ChosenRule) -
             subjects.group.tolist(),
             subjects.y_true.tolist(),
             scores.tolist(),
-            tested.cells,
+            tested.cells.size.tolist(),
             strict=True,
         )
     ]

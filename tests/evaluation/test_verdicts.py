@@ -14,13 +14,25 @@ from leukfeat.evaluation.metrics import score
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.proportions import clopper_pearson, shares
 from leukfeat.evaluation.subjects import by_subject
-from leukfeat.evaluation.verdict_rules import VERDICT_RULES, SubjectCells, choose_rule
+from leukfeat.evaluation.verdict_rules import VERDICT_RULES, Cells, SubjectCells, choose_rule
 from leukfeat.evaluation.verdicts import verdicts
+
+
+def said_of(rule: str, setting: float, p: list[float]) -> float:
+    """Of one subject, who is not the only one: the scores of the others must not matter."""
+    others = [0.01, 0.99, 0.5]
+    cells = Cells.of(np.array([others[0], *p, *others[1:]]), np.array([0, *[1] * len(p), 2, 2]))
+    first, found, last = VERDICT_RULES[rule].function(cells, setting)
+    assert 0 <= first <= 1
+    assert 0 <= last <= 1
+    return float(found)
 
 
 def test_rules_by_hand() -> None:
     p = np.array([0.2, 0.9, 0.5, 0.8, 0.6])
-    said = {name: [rule.function(p, setting) for setting in rule.settings] for name, rule in VERDICT_RULES.items()}
+    said = {
+        name: [said_of(name, setting, p.tolist()) for setting in rule.settings] for name, rule in VERDICT_RULES.items()
+    }
     assert said["mean"] == pytest.approx([0.6])
     logits = np.log(p / (1 - p))
     assert said["mean-logit"] == pytest.approx([1 / (1 + np.exp(-logits.mean()))])
@@ -33,8 +45,8 @@ def test_one_cell_is_what_it_is_and_certainty_stays_finite() -> None:
     for name, rule in VERDICT_RULES.items():
         for setting in rule.settings:
             for p in (0.0, 1.0):
-                assert rule.function(np.array([p]), setting) == pytest.approx(p, abs=1e-12), name
-    assert VERDICT_RULES["mean-logit"].function(np.array([0.0, 1.0]), 0) == pytest.approx(0.5)
+                assert said_of(name, setting, [p]) == pytest.approx(p, abs=1e-12), name
+    assert said_of("mean-logit", 0, [0.0, 1.0]) == pytest.approx(0.5)
 
 
 def test_the_mean_rule_is_the_subject_level_of_every_table(study) -> None:
