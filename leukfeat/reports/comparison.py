@@ -30,7 +30,7 @@ from leukfeat.reports.inside import Asked, Inside
 from leukfeat.reports.inventory import keep_inventory
 from leukfeat.reports.page.material import Material
 from leukfeat.reports.pairs import Pairs
-from leukfeat.reports.sections import Drawing, Section, beside, drawings_of, pictures_of
+from leukfeat.reports.sections import Drawing, Section, beside, drawings_of, pictures_of, write_drawings
 from leukfeat.reports.table import Table, nothing
 from leukfeat.textfiles import printable, write_text
 
@@ -244,6 +244,7 @@ class Comparison:
     def save(self, folder: Path | str) -> list[Path]:
         """Write page, ``report.md``, tables as CSV, figures as SVG, PDF and CSV, pictures as PNG; returns the files."""
         folder = Path(folder)
+        write_drawings(self.figures.values(), rows=sum(len(run.predictions) for run in self.runs))
         written = [self.to_html(folder / "report.html"), folder / "report.md"]
         with write_text(written[-1]) as stream:
             stream.write(self.to_markdown())

@@ -7,11 +7,13 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
 from leukfeat.reports.contents import Note
-from leukfeat.reports.sections import Drawing
+from leukfeat.reports.sections import Drawing, Form
 from leukfeat.reports.table import Table
 from leukfeat.textfiles import printable
 
@@ -60,32 +62,41 @@ def styled() -> Iterator[None]:
 def drawn(
     name: str, title: str, caption: str, make: Callable[[], Figure], table: Table, notes: Sequence[Note] = ()
 ) -> Drawing:
-    """Make a figure and write it as SVG and PDF.
+    """A drawing of a figure.
 
     Parameters
     ----------
     name, title, caption, table
         Of the :class:`~leukfeat.reports.sections.Drawing`.
     make : callable
-        Makes the figure; called in the style of all figures.
+        Makes the figure; called in the style of all figures, when the drawing is asked for.
     notes : sequence of Note
         What stands in small print below the drawing, so that it stays with a figure that leaves its page.
     """
-    with styled():
-        figure = make()
-        paper = _with_footer(figure, notes)
-        svg = _written(figure, "svg", paper, {"Date": None}).decode()
+    return Drawing(name, title, caption, table, _Plot(make, tuple(notes)))
 
-    def pdf() -> bytes:
+
+@dataclass(frozen=True, eq=False)
+class _Plot:
+    """A figure, made once for all forms."""
+
+    make: Callable[[], Figure]
+    notes: tuple[Note, ...]
+
+    @cached_property
+    def made(self) -> tuple[Figure, Any]:
+        """The figure with its footer, and its paper."""
+        figure = self.make()
+        return figure, _with_footer(figure, self.notes)
+
+    def __call__(self, form: Form) -> bytes:
         with styled():
-            return _written(figure, "pdf", paper, {"CreationDate": None})
-
-    return Drawing(name, title, caption, svg, table, pdf)
+            return _written(*self.made, form)
 
 
 def svg_of(figure: Figure, notes: Sequence[Note] = ()) -> str:
     """A figure that was made in the style of all figures, as SVG."""
-    return _written(figure, "svg", _with_footer(figure, notes), {"Date": None}).decode()
+    return _written(figure, _with_footer(figure, notes), "svg").decode()
 
 
 def line_style(number: int) -> dict[str, Any]:
@@ -180,11 +191,12 @@ def _with_footer(figure: Figure, notes: Sequence[Note]) -> Any:
     return Bbox.from_extents(0, -below, width, height)
 
 
-def _written(figure: Figure, form: str, paper: Any, metadata: Mapping[str, None]) -> bytes:
+def _written(figure: Figure, paper: Any, form: Form) -> bytes:
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     canvas = {"svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}[form](figure)
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
     stream = io.BytesIO()
-    canvas.print_figure(stream, format=form, bbox_inches=paper, metadata=dict(metadata))
+    canvas.print_figure(stream, format=form, bbox_inches=paper, metadata=undated)
     return stream.getvalue()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,6 @@ from leukfeat.reports.processes import of_each
 from leukfeat.reports.table import Cell, Column, Table, nothing
 
 DEFAULT_TARGET = "sensitivity=0.95"
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -88,26 +86,27 @@ class Inside:
     asked: Asked = field(default_factory=Asked)
     how: Uncertainty = field(default_factory=Uncertainty)
 
-    @cached_property
+    @property
     def calibrations(self) -> dict[str, Calibrated | str]:
         """By run: predictions after calibration, or why there are none."""
-        return self._of_each(partial(_calibration, self.asked.calibration))
+        return {name: learned.calibration for name, learned in self._learned.items()}
 
     @cached_property
     def points(self) -> dict[tuple[str, str, Level], OperatingPoint]:
         """By run, target and level."""
-        found = self._of_each(partial(_operating_points, self.asked, self.levels))
-        return {(name, *key): point for name, points in found.items() for key, point in points.items()}
+        return {(name, *key): point for name, learned in self._learned.items() for key, point in learned.points.items()}
 
-    @cached_property
+    @property
     def verdicts(self) -> dict[str, Verdicts]:
         """By run."""
-        return self._of_each(partial(_verdicts, self.how.level))
+        return {name: learned.verdicts for name, learned in self._learned.items()}
 
-    def _of_each(self, function: Callable[[Run], Result]) -> dict[str, Result]:
-        """What a function learns from every run, by its name."""
+    @cached_property
+    def _learned(self) -> dict[str, _Learned]:
+        """By run; all of a run at once, as all of it is learned from the same rows."""
         rows = sum(len(run.predictions) + len(run.inner or ()) for run in self.runs)
-        return dict(zip((run.name for run in self.runs), of_each(function, self.runs, rows=rows), strict=True))
+        learned = of_each(partial(_learned, self.asked, self.levels, self.how.level), self.runs, rows=rows)
+        return dict(zip((run.name for run in self.runs), learned, strict=True))
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -307,19 +306,23 @@ class Inside:
         return (f"{INNER_SEEN} ({', '.join(names)})",) if names else ()
 
 
-def _calibration(method: str, run: Run) -> Calibrated | str:
-    """Predictions after calibration, or why there are none."""
-    return without_calibration(run.predictions, run.inner, method) or calibrated(run.predictions, run.inner, method)
+class _Learned(NamedTuple):
+    """What one run learns inside: calibration, operating points by target and level, verdicts on subjects."""
+
+    calibration: Calibrated | str
+    points: dict[tuple[str, Level], OperatingPoint]
+    verdicts: Verdicts
 
 
-def _operating_points(asked: Asked, levels: Sequence[Level], run: Run) -> dict[tuple[str, Level], OperatingPoint]:
-    """By target and level."""
-    return {
-        (target, level): operate(run.predictions, run.inner, at(target, conservative=asked.conservative), level)
-        for target in asked.targets
-        for level in levels
-    }
-
-
-def _verdicts(confidence: float, run: Run) -> Verdicts:
-    return verdicts(run.predictions, run.inner, level=confidence)
+def _learned(asked: Asked, levels: Sequence[Level], confidence: float, run: Run) -> _Learned:
+    predictions, inner = run.predictions, run.inner
+    lacking = without_calibration(predictions, inner, asked.calibration)
+    return _Learned(
+        calibration=lacking or calibrated(predictions, inner, asked.calibration),
+        points={
+            (target, level): operate(predictions, inner, at(target, conservative=asked.conservative), level)
+            for target in asked.targets
+            for level in levels
+        },
+        verdicts=verdicts(predictions, inner, level=confidence),
+    )

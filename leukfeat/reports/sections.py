@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from leukfeat.reports.checklists import Checklist
+from leukfeat.reports.processes import of_each
 from leukfeat.reports.table import Table
 from leukfeat.textfiles import whole_file, write_text
+
+Form = Literal["svg", "pdf"]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the numbers it shows.
+    """A figure with the numbers it shows, written when it is asked for.
 
     Attributes
     ----------
@@ -22,25 +26,27 @@ class Drawing:
         Of its files: ``<name>.svg``, ``<name>.pdf`` and ``<name>-data.csv``; its anchor is ``figure-<name>``.
     title, caption : str
         Above and below it.
-    svg : str
-        Whose text stays text.
     table : Table
         Its numbers.
-    make_pdf : callable
-        Writes the same for print; called when it is asked for.
+    write : callable
+        Makes the figure in one form; may be called in another process.
     """
 
     name: str
     title: str
     caption: str
-    svg: str
     table: Table
-    make_pdf: Callable[[], bytes] = field(repr=False, compare=False)
+    write: Callable[[Form], bytes] = field(repr=False, compare=False)
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG, whose text stays text."""
+        return self.write("svg").decode()
 
     @cached_property
     def pdf(self) -> bytes:
-        """The figure as PDF."""
-        return self.make_pdf()
+        """The figure for print."""
+        return self.write("pdf")
 
     def save(self, folder: Path | str, notes: Mapping[str, str] | None = None) -> list[Path]:
         """Write the SVG, the PDF and the numbers, each row of a run with the notes of that run; returns the files."""
@@ -50,6 +56,17 @@ class Drawing:
         with whole_file(pdf) as temporary:
             temporary.write_bytes(self.pdf)
         return [svg, pdf, self.table.to_csv(Path(folder) / f"{self.name}-data.csv", beside(self.table, notes or {}))]
+
+
+def write_drawings(drawings: Iterable[Drawing], *, rows: int) -> None:
+    """Write drawings that are not written yet, in both forms; ``rows`` as :func:`of_each` takes them."""
+    waiting = [drawing for drawing in drawings if "svg" not in vars(drawing)]
+    for drawing, (svg, pdf) in zip(waiting, of_each(_forms, waiting, rows=rows), strict=True):
+        vars(drawing).update(svg=svg, pdf=pdf)  # where cached_property keeps them
+
+
+def _forms(drawing: Drawing) -> tuple[str, bytes]:
+    return drawing.svg, drawing.pdf
 
 
 def beside(table: Table, notes: Mapping[str, str]) -> list[str] | None:

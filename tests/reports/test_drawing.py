@@ -56,7 +56,7 @@ def test_other_warnings_of_drawing_are_heard():
         return figure()
 
     with pytest.raises(UserWarning, match="something else"):
-        drawn("one", "One", "", loud, TABLE)
+        _ = drawn("one", "One", "", loud, TABLE).svg
 
 
 def test_notes_stand_below_the_drawing_and_inside_the_figure():
