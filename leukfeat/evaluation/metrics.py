@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from leukfeat.errors import UnknownNameError
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.scored import Scored, mid_ranks
+from leukfeat.evaluation.thresholds import Steps
 
 POSITIVE_NOT_STATED = "positive class not stated: pass --positive"
 MACRO = "macro one-vs-rest"
+
+LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
+"""What the logarithm of a probability is taken of at least: a 0 for what happened costs 36, not infinity."""
 
 
 @dataclass(frozen=True)
@@ -163,20 +167,19 @@ def _balanced_accuracy(scored: Scored) -> Score:
 
 
 def _weighted_f1(scored: Scored) -> Score:
-    from sklearn.metrics import f1_score
-
     if len(np.unique(scored.y_true)) < 2:  # it would be a function of the recall alone
         return Score.undefined("one class only")
-    return Score(float(f1_score(scored.y_true, scored.y_pred, average="weighted", zero_division=0.0)))
+    return Score(float(np.average(_f1(scored), weights=scored.confusion.sum(axis=1))))
 
 
 def _macro_f1(scored: Scored) -> Score:
-    from sklearn.metrics import f1_score
+    return Score.undefined(scored.absent) if scored.absent else Score(float(_f1(scored).mean()))
 
-    if scored.absent:
-        return Score.undefined(scored.absent)
-    labels = range(len(scored.classes))
-    return Score(float(f1_score(scored.y_true, scored.y_pred, labels=labels, average="macro", zero_division=0.0)))
+
+def _f1(scored: Scored) -> NDArray[np.float64]:
+    """F1 of each class; 0 where a class is neither there nor predicted."""
+    there = scored.confusion.sum(axis=0) + scored.confusion.sum(axis=1)
+    return np.asarray(2 * scored.confusion.diagonal() / np.maximum(there, 1))
 
 
 def _one_vs_rest(one: Callable[[Scored, int], Score]) -> Function:
@@ -207,13 +210,15 @@ def _precision(scored: Scored, k: int) -> Score:
 
 
 def _matthews(scored: Scored) -> Score:
-    from sklearn.metrics import matthews_corrcoef
-
+    """Gorodkin's correlation of k classes (Comp. Biol. Chem. 28, 2004), which is Matthews' for two."""
     if len(np.unique(scored.y_true)) < 2:
         return Score.undefined("one class only")
     if len(np.unique(scored.y_pred)) < 2:
         return Score.undefined(f"only class {scored.classes[scored.y_pred[0]]!r} is predicted")
-    return Score(float(matthews_corrcoef(scored.y_true, scored.y_pred)))
+    counts = scored.confusion.astype(np.float64)
+    true, said, n = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    spread = (n**2 - true @ true) * (n**2 - said @ said)
+    return Score(float((np.trace(counts) * n - true @ said) / np.sqrt(spread)))
 
 
 def _auroc(scored: Scored) -> Score:
@@ -232,19 +237,19 @@ def _area(positive: NDArray[np.bool_], ranking: NDArray[np.float64]) -> float:
 
 
 def _auprc(scored: Scored, k: int) -> Score:
-    from sklearn.metrics import average_precision_score
-
-    if not (scored.y_true == k).any():
+    """Average precision: the precision at each distinct score, weighted by the members that it adds."""
+    member = scored.y_true == k
+    if not member.any():
         return Score.undefined(f"class {scored.classes[k]!r} has no samples")
-    if (scored.y_true == k).all():
+    if member.all():
         return Score.undefined(f"only class {scored.classes[k]!r} has samples")
-    return Score(float(average_precision_score(scored.y_true == k, scored.ranking(k))))
+    steps = Steps.of(scored.ranking(k), member)
+    return Score(float(steps.ppv @ np.diff(steps.sensitivity, prepend=0.0)))
 
 
 def _log_loss(scored: Scored) -> Score:
-    from sklearn.metrics import log_loss
-
-    return Score(float(log_loss(scored.y_true, scored.proba, labels=range(len(scored.classes)))))
+    own = scored.proba[np.arange(len(scored.y_true)), scored.y_true]
+    return Score(float(-np.log(np.clip(own, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)).mean()))
 
 
 def _brier(scored: Scored) -> Score:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.errors import UnknownNameError
-from leukfeat.evaluation.metrics import METRICS
+from leukfeat.evaluation.metrics import LEAST_PROBABILITY, METRICS
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Draws
 from leukfeat.evaluation.scored import Scored
@@ -80,15 +80,19 @@ class _Resamples:
         """Weighted sums of values (n, c) -> (B, c), or (n,) -> (B,)."""
         sums = np.zeros((self.draws.counts.shape[1], *values.shape[1:]))
         np.add.at(sums, self.cluster, values)
-        return np.asarray(self.draws.counts.astype(np.float64) @ sums)
+        return np.asarray(self.weights @ sums)
+
+    @cached_property
+    def weights(self) -> Values:
+        """How often each cluster is in each resample, (B, g)."""
+        return self.draws.counts.astype(np.float64)
 
     @cached_property
     def confusion(self) -> Values:
         """Of shape (B, k, k): true classes are rows, predicted classes columns."""
-        k = len(self.scored.classes)
-        cells = np.zeros((len(self.cluster), k * k))
-        cells[np.arange(len(self.cluster)), self.scored.y_true * k + self.scored.y_pred] = 1
-        return self.total(cells).reshape(-1, k, k)
+        k, g = len(self.scored.classes), self.draws.counts.shape[1]
+        cell = (self.cluster * k + self.scored.y_true) * k + self.scored.y_pred
+        return np.asarray(self.weights @ np.bincount(cell, minlength=g * k * k).reshape(g, k * k)).reshape(-1, k, k)
 
     @cached_property
     def of_class(self) -> Values:
@@ -194,8 +198,7 @@ def _under_roc(members: Values, others: Values) -> Values:
 
 def _under_precision(members: Values, others: Values) -> Values:
     """Average precision: the precision at each step, weighted by the members it adds."""
-    said = members[:, 1:] + others[:, 1:]
-    precision = np.divide(members[:, 1:], said, out=np.zeros_like(said), where=said > 0)
+    precision = members[:, 1:] / np.maximum(members[:, 1:] + others[:, 1:], 1)  # counts: 0 of 0 is 0
     return np.asarray(np.einsum("br,br->b", np.diff(members, axis=1), precision) / members[:, -1])
 
 
@@ -261,10 +264,8 @@ def _auprc(one: _Resamples, k: int) -> Values:
 
 
 def _log_loss(one: _Resamples) -> Values:
-    floor = np.finfo(
-        np.float64
-    ).eps  # as scikit-learn does: a probability of 0 for what happened costs 36, not infinity
-    own = np.clip(one.scored.proba, floor, 1 - floor)[np.arange(len(one.cluster)), one.scored.y_true]
+    own = one.scored.proba[np.arange(len(one.cluster)), one.scored.y_true]
+    own = np.clip(own, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return np.asarray(one.total(-np.log(own)) / one.of_class.sum(axis=1))
 
 

@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, log_loss, matthews_corrcoef, roc_auc_score
 
 from leukfeat.errors import UnknownNameError
 from leukfeat.evaluation.metrics import METRICS, POSITIVE_NOT_STATED, Score, confusion, score, score_by_fold
@@ -34,6 +34,31 @@ BY_HAND = {
 @pytest.mark.parametrize("name", METRICS)
 def test_metric_equals_the_hand_computation(name, make):
     assert score(make(Y, P))[name].value == pytest.approx(BY_HAND[name], abs=1e-12)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("ties", [False, True])
+def test_metrics_are_those_of_sklearn(n_classes, ties, make):
+    rng = np.random.default_rng(n_classes)
+    classes = tuple("abcde"[:n_classes])
+    true = rng.integers(n_classes, size=200)
+    proba = rng.dirichlet(np.ones(n_classes), 200) + 0.6 * np.eye(n_classes)[true]
+    proba = np.round(proba / proba.sum(axis=1, keepdims=True), 1 if ties else 12)
+    proba[:, -1] += 1 - proba.sum(axis=1)
+    proba = np.abs(proba) / np.abs(proba).sum(axis=1, keepdims=True)
+    given = make([classes[k] for k in true], proba, classes=classes, positive=classes[0])
+    said = np.searchsorted(classes, given.y_pred)
+    of_interest = [0] if n_classes == 2 else range(n_classes)
+    expected = {
+        "weighted_f1": f1_score(true, said, average="weighted"),
+        "macro_f1": f1_score(true, said, average="macro", labels=range(n_classes)),
+        "mcc": matthews_corrcoef(true, said),
+        "auroc": np.mean([roc_auc_score(true == k, proba[:, k]) for k in of_interest]),
+        "auprc": np.mean([average_precision_score(true == k, proba[:, k]) for k in of_interest]),
+        "log_loss": log_loss(true, proba),
+    }
+    found = score(given)
+    assert {name: found[name].value for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
 def test_metrics_do_not_depend_on_the_order_of_columns_or_rows(make):
