@@ -7,7 +7,7 @@ doi:10.1016/j.patrec.2005.10.010, section 10.1, vertical averaging). A band hold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,54 +83,81 @@ def band(
     UsageError
         The level is not between 0 and 1.
     """
-    if kind not in _READERS:
-        raise UnknownNameError("curve", kind, _READERS)
+    return bands(predictions, (kind,), draws, level=level, grid=grid)[kind]
+
+
+def bands(
+    predictions: Predictions,
+    kinds: Sequence[Kind] = ("roc", "precision-recall"),
+    draws: Draws | None = None,
+    *,
+    level: float = LEVEL,
+    grid: Values = GRID,
+) -> dict[Kind, Band]:
+    """Several curves of one model, as :func:`band` makes each; both are read from the same counts."""
+    for kind in kinds:
+        if kind not in _READERS:
+            raise UnknownNameError("curve", kind, _READERS)
     if not 0 < level < 1:
         raise UsageError(f"a band of level {level}: give a number between 0 and 1, e.g. 0.95")
     parts = [
         (np.flatnonzero(predictions.repeat == repeat), Scored.of(predictions.take(predictions.repeat == repeat)))
         for repeat in np.unique(predictions.repeat)
     ]
-    reason = next((scored.absent for _, scored in parts if scored.absent), "")
-    if not reason and kind == "precision-recall" and not parts[0][1].of_interest:
-        reason = POSITIVE_NOT_STATED
-    empty = np.empty(0)
-    if reason:
-        return Band(empty, empty, empty, empty, float("nan"), reason)
-    read = _READERS[kind]
+    absent = next((scored.absent for _, scored in parts if scored.absent), "")
+    reasons = {kind: absent or _without(kind, parts[0][1]) for kind in kinds}
+    found = {kind: Band(*(np.empty(0),) * 4, float("nan"), reason) for kind, reason in reasons.items()}
+    defined = [kind for kind, reason in reasons.items() if not reason]
+    if not defined:
+        return found
     curves = [(rows, scored, k) for rows, scored in parts for k in (scored.of_interest or (1,))]
-    plain = np.mean([_read(scored, k, read, grid) for _, scored, k in curves], axis=0)
     prevalence = float(np.mean([(scored.y_true == k).mean() for _, scored, k in curves]))
-    if draws is None or draws.clusters.too_few:
-        return Band(grid, plain, empty, empty, prevalence)
-    drawn = np.mean([_drawn(scored, k, draws, rows, read, grid) for rows, scored, k in curves], axis=0)  # (B, m)
-    known = drawn[~np.isnan(drawn).any(axis=1)]  # a resample has a curve or has none; nanquantile would look at each
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(known, ends, axis=0) if len(known) else np.full((2, len(grid)), np.nan)
-    return Band(grid, plain, low, high, prevalence)
+    plain = [_counts(scored, k) for _, scored, k in curves]
+    resampled = draws is not None and not draws.clusters.too_few
+    drawn = [_drawn(scored, k, draws, rows) for rows, scored, k in curves] if draws is not None and resampled else []
+    for kind in defined:
+        read = _READERS[kind]
+        y = np.mean([read(*counts, grid) for counts in plain], axis=0)
+        ends = _ends([_read_all(*counts, read, grid) for counts in drawn], level) if drawn else (np.empty(0),) * 2
+        found[kind] = Band(grid, y, *ends, prevalence)
+    return found
+
+
+def _without(kind: Kind, scored: Scored) -> str:
+    """Why there is no curve where every class has rows; empty where there is one."""
+    return POSITIVE_NOT_STATED if kind == "precision-recall" and not scored.of_interest else ""
+
+
+def _ends(drawn: Sequence[Values], level: float) -> tuple[Values, Values]:
+    """Ends of the band from curves (B, m) of repeats and classes, which are averaged."""
+    mean = np.mean(drawn, axis=0)
+    known = mean[~np.isnan(mean).any(axis=1)]  # a resample has a curve or has none; nanquantile would look at each
+    if not len(known):
+        return np.full(mean.shape[1], np.nan), np.full(mean.shape[1], np.nan)
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
 
 
 Reader = Callable[[Values, Values, Values], Values]
 
 
-def _read(scored: Scored, k: int, read: Reader, grid: Values) -> Values:
-    """The curve of class ``k`` on the grid."""
+def _counts(scored: Scored, k: int) -> tuple[Values, Values]:
+    """Rows of class ``k`` and of the others at or above each distinct score, each beginning with 0."""
     ranking = scored.ranking(k)
     order = np.argsort(-ranking, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(ranking[order]) != 0, True))
     member = (scored.y_true == k)[order]
     hits, alarms = (np.concatenate([[0.0], np.cumsum(some)[ends]]) for some in (member, ~member))
-    return read(hits, alarms, grid)
+    return hits, alarms
 
 
-def _drawn(scored: Scored, k: int, draws: Draws, rows: NDArray[np.int64], read: Reader, grid: Values) -> Values:
-    """The curve of class ``k`` in every resample, (B, m); NaN where a class has no rows in one."""
+def _drawn(scored: Scored, k: int, draws: Draws, rows: NDArray[np.int64]) -> tuple[Values, Values]:
+    """The same counts in every resample, (B, r + 1) each, at up to ``_STEPS`` scores."""
     ranking = scored.ranking(k)
     # where there are many scores, neighbouring ones are read together: the band is drawn, not counted
     levels, step = np.unique(-ranking, return_inverse=True)
     step = step * min(_STEPS, len(levels)) // len(levels)
     n_steps, cluster = int(step.max()) + 1, draws.clusters.of_row[rows]
-    found = np.full((len(draws), len(grid)), np.nan)
     shape = (2, draws.counts.shape[1], n_steps)
     cell = np.ravel_multi_index(((scored.y_true != k).astype(int), cluster, step), shape)
     by_cluster = np.bincount(cell, minlength=2 * shape[1] * n_steps).reshape(shape)
@@ -138,9 +165,14 @@ def _drawn(scored: Scored, k: int, draws: Draws, rows: NDArray[np.int64], read: 
         np.concatenate([np.zeros((len(draws), 1)), np.cumsum(draws.counts @ some, axis=1)], axis=1)
         for some in by_cluster.astype(np.float32)
     )
-    for number in range(len(draws)):
-        if hits[number, -1] and alarms[number, -1]:
-            found[number] = read(hits[number], alarms[number], grid)
+    return hits, alarms
+
+
+def _read_all(hits: Values, alarms: Values, read: Reader, grid: Values) -> Values:
+    """The curve of every resample, (B, m); NaN where a class has no rows in one."""
+    found = np.full((len(hits), len(grid)), np.nan)
+    for number in np.flatnonzero((hits[:, -1] > 0) & (alarms[:, -1] > 0)).tolist():
+        found[number] = read(hits[number], alarms[number], grid)
     return found
 
 

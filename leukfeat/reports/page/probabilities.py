@@ -47,18 +47,19 @@ def decisions(material: Material) -> Section | None:
     """Is acting on the model better than acting on all or on nobody?"""
     if material.positive is None:
         return None
-    curves = {}
-    for run in material.runs:
-        after = material.inside.calibrations[run.name]
-        rows = after.predictions if isinstance(after, Calibrated) else run.predictions
-        curve = decision_curve(rows, draws=material.by_cell.draws, level=material.by_cell.how.level)
-        if not curve.reason:
-            curves[run.name] = curve
+    after = {run.name: material.inside.calibrations[run.name] for run in material.runs}
+    rows = [
+        one.predictions if isinstance(one, Calibrated) else run.predictions
+        for run, one in zip(material.runs, after.values(), strict=True)
+    ]
+    curve_of = partial(decision_curve, draws=material.by_cell.draws, level=material.by_cell.how.level)
+    found = zip(after, of_each(curve_of, rows, rows=sum(map(len, rows))), strict=True)
+    curves = {name: curve for name, curve in found if not curve.reason}
     if not curves:
         return None
     words = tuple(f"{name}: {_useful(curve.useful)}." for name, curve in curves.items())
     shares = {f"{curve.prevalence:.0%}" for curve in curves.values()}
-    calibrated = all(isinstance(one, Calibrated) for one in material.inside.calibrations.values())
+    calibrated = all(isinstance(one, Calibrated) for one in after.values())
     of = f"probabilities after {material.inside.asked.calibration}" if calibrated else "probabilities as predicted"
     about = (
         f"Net benefit is hits less false alarms weighted by the odds of the threshold (Vickers and Elkin 2006); {of},"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
-from leukfeat.evaluation.bands import Band, Kind, band
+from leukfeat.evaluation.bands import Band, Kind, bands
 from leukfeat.evaluation.metrics import confusion as confusion_of
 from leukfeat.reports.figures.confusion import confusion_drawing
 from leukfeat.reports.figures.curves import BANDS_SHOWN, precision_recall_drawing, roc_drawing
@@ -65,11 +66,13 @@ def differences(material: Material) -> Section | None:
 def curves(material: Material) -> Section:
     """ROC and precision-recall curves with bands."""
     drawings: list[Drawing] = []
-    for kind, metric, draw in (
+    of_runs = _bands(material)
+    kinds: tuple[tuple[Kind, str, Callable[..., Drawing]], ...] = (
         ("roc", "auroc", roc_drawing),
         ("precision-recall", "auprc", precision_recall_drawing),
-    ):
-        found = _bands(material, kind)  # type: ignore[arg-type]
+    )
+    for kind, metric, draw in kinds:
+        found = {name: of_run[kind] for name, of_run in of_runs.items()}
         labels = {name: str(material.by_cell.estimate(name, metric).score) for name in found}
         defined = {name: one for name, one in found.items() if not one.reason}
         if defined or kind == "roc":
@@ -77,9 +80,9 @@ def curves(material: Material) -> Section:
     return Section("curves", "ROC and precision-recall curves", drawings=tuple(drawings))
 
 
-def _bands(material: Material, kind: Kind) -> dict[str, Band]:
+def _bands(material: Material) -> dict[str, dict[Kind, Band]]:
     runs, cells = [run.predictions for run in material.runs], material.by_cell
-    found = of_each(partial(band, kind=kind, draws=cells.draws, level=cells.how.level), runs, rows=sum(map(len, runs)))
+    found = of_each(partial(bands, draws=cells.draws, level=cells.how.level), runs, rows=sum(map(len, runs)))
     return {run.name: one for run, one in zip(material.runs, found, strict=True)}
 
 
