@@ -23,7 +23,7 @@ N_DRAWS = 2000
 Counts = NDArray[np.float32]
 """How often each cluster is drawn, (B, g)."""
 
-_CHUNK = 4_000_000  # weights of rows held at once
+_CHUNK = 250_000  # weights of rows held at once; more would not stay in a processor's cache
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,11 +77,17 @@ class SubjectRow:
 
 
 def subject_rows(runs: Sequence[Run]) -> tuple[SubjectRow, ...]:
-    """Every subject under every run, the worst on average first; empty where subjects are unknown."""
-    per_run = [{one.subject: one.accuracy for one in subject_accuracy(run.predictions)} for run in runs]
+    """Every subject under every one of aligned runs, the worst on average first; empty where subjects are unknown."""
+    subjects = subject_accuracy(runs[0].predictions)
+    if not subjects:
+        return ()
+    number = {one.subject: row for row, one in enumerate(subjects)}
+    owner = np.array([number[who] for who in runs[0].predictions.subject.tolist()])
+    right = (run.predictions.y_true == run.predictions.y_pred for run in runs)
+    shares = np.stack([np.bincount(owner, weights=each) for each in right], axis=1) / np.bincount(owner)[:, None]
     rows = (
-        SubjectRow(one.subject, one.true_class, one.cells, tuple(found[one.subject] for found in per_run))
-        for one in subject_accuracy(runs[0].predictions)
+        SubjectRow(one.subject, one.true_class, one.cells, tuple(of_runs))
+        for one, of_runs in zip(subjects, shares.tolist(), strict=True)
     )
     return tuple(sorted(rows, key=lambda row: row.mean))
 

@@ -22,7 +22,7 @@ def of_each(function: Callable[[Item], Result], items: Sequence[Item], *, rows: 
     function : callable
         Of one item, without side effects: it may be called in another process.
     items : sequence
-        One a run.
+        Runs, or what is made of them.
     rows : int
         How many rows of predictions they hold together; of few, this process computes them all.
     """
@@ -30,6 +30,7 @@ def of_each(function: Callable[[Item], Result], items: Sequence[Item], *, rows: 
         return [function(item) for item in items]
     from joblib import Parallel, cpu_count, delayed
 
-    # arrays go through pipes: what joblib would put into files is read once
-    work = Parallel(n_jobs=min(len(items), cpu_count()), backend="loky", max_nbytes=None)
+    # arrays go through pipes: what joblib would put into files is read once; one run at a time, or some would wait
+    # at the end for a process that has several left
+    work = Parallel(n_jobs=min(len(items), cpu_count()), backend="loky", max_nbytes=None, batch_size=1)
     return list(work(delayed(function)(item) for item in items))
