@@ -26,6 +26,8 @@ _COLUMNS = "path, size, mtime_ns, ctime_ns, sha256"
 
 _AT_A_TIME = 256  # files a thread looks at, or the database is asked for, at once
 
+_NEAR_S = 50e-6  # to look at a file; while it takes no longer, handing over to threads costs more than looking
+
 Progress = Callable[[int, int], None]
 
 File = TypeVar("File", str, Path)  # of many files, names cost a tenth of paths
@@ -122,9 +124,15 @@ class HashMemo:
             if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
                 fresh[names[file]] = Known(status.st_size, status.st_mtime_ns, status.st_ctime_ns, digest)
 
+        parts = (wanted[start : start + _AT_A_TIME] for start in range(0, len(wanted), _AT_A_TIME))
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            parts = [wanted[start : start + _AT_A_TIME] for start in range(0, len(wanted), _AT_A_TIME)]
-            unknown = [each for part in pool.map(look_up, parts) for each in part]
+            unknown = []
+            for part in parts:
+                started = time.perf_counter()
+                unknown += look_up(part)
+                if time.perf_counter() - started > _NEAR_S * len(part):
+                    break  # a file system that is far away: several look at once
+            unknown += [each for some in pool.map(look_up, parts) for each in some]
             if progress is not None and answers:
                 progress(len(answers), len(wanted))
             for done, _ in enumerate(pool.map(answer, unknown), start=len(wanted) - len(unknown) + 1):

@@ -121,3 +121,20 @@ def test_progress_counts_every_file(tmp_path: Path) -> None:
     files = [_old(tmp_path / f"{number}.png") for number in range(5)]
     HashMemo(tmp_path / "memo").hash_files(files, lambda done, total: told.append((done, total)))
     assert told == [(number, 5) for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("near", [3600.0, -1.0], ids=["near", "far"])
+def test_many_files_near_and_far_are_all_answered(
+    tmp_path: Path, read: list[Path], near: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system that answers slowly threads go on where one began; nothing is looked at twice or left out."""
+    monkeypatch.setattr(hashing, "_NEAR_S", near)
+    monkeypatch.setattr(hashing, "_AT_A_TIME", 3)
+    files = [_old(tmp_path / f"{number}.png", b"%d" % number) for number in range(10)]
+    gone = tmp_path / "gone.png"
+    memo = HashMemo(tmp_path / "memo")
+    for _ in range(2):
+        found = memo.hash_files([*map(str, files), str(gone)])
+        assert {found[str(file)] for file in files} == {hashlib.sha256(b"%d" % n).hexdigest() for n in range(10)}
+        assert isinstance(found[str(gone)], FileNotFoundError)
+    assert sorted(read) == sorted(files), "each once"
