@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +51,8 @@ class Bins:
         with sparingly(X.fit.nbytes):  # finding quantiles takes several times the memory of the rows for a moment
             rows = kind.binned(X.fit, y.fit, device)
             stop = kind.binned(X.stop, y.stop, device, rows) if len(y.stop) else None
-        size = (X.fit.nbytes + X.stop.nbytes) // 4  # a byte for each number, which has four or eight
-        return cls(kind, rows, stop, X.fit.shape[1], int(y.fit.max()) + 1, size)
+        numbers = (X.fit.shape[0] + X.stop.shape[0]) * X.fit.shape[1]
+        return cls(kind, rows, stop, X.fit.shape[1], int(y.fit.max()) + 1, int(numbers * kind.bytes_a_number))
 
     def fit(self, model: Booster, weight: Weights, stop_weight: Weights) -> None:
         """Fit a booster; the weights take the place of those of the fit before."""
@@ -72,6 +72,8 @@ class Bins:
 
 class Booster(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """What both have in common: most parameters, how a fit begins, and how probabilities come out."""
+
+    bytes_a_number: ClassVar[float]  # of binned rows, as measured
 
     booster_: Any
     classes_: NDArray[np.int64]

@@ -37,6 +37,8 @@ class XGBoost(Booster):
         Seeds the draws of rows and features.
     """
 
+    bytes_a_number = 2.25  # by rows and by columns
+
     def __init__(
         self,
         *,
@@ -129,6 +131,8 @@ class LightGBM(Booster):
     random_state : int
         Seeds the draws of rows and features.
     """
+
+    bytes_a_number = 1.05
 
     def __init__(
         self,

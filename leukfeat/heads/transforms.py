@@ -19,7 +19,7 @@ from leukfeat.heads.threads import sparingly
 
 T = TypeVar("T")
 
-_MEMORY = 1024 * 2**20  # bytes kept between trials
+_MEMORY = 1024 * 2**20  # bytes for the rows and what is kept of them between trials, unless the rows are many
 _AFFINE = ("standard", "overall")  # scalings that leave the order of a feature's values as it was
 
 
@@ -87,7 +87,8 @@ class Transforms:
     """Rows of inner folds, transformed by what each fold's fitting rows teach.
 
     Whatever is learned is learned from the rows a fold fits on, never from those it stops or judges on. It depends on
-    few parameters, and is kept between trials up to a limit of memory, what was used longest ago leaving first.
+    few parameters, and is kept between trials up to a limit of memory. What was used longest ago leaves first, but not
+    for the same of another fold: folds come round in one order, so that what is kept is wanted before what is new.
 
     Parameters
     ----------
@@ -179,11 +180,23 @@ class Transforms:
                 found: T = self._kept[key]
                 return found
         made = make()  # outside the lock: each key belongs to one fold, and a fold to one thread at a time
+        room = _room(self.table.X.nbytes)
         with self._lock:
             self._kept[key] = made
-            while len(self._kept) > 1 and sum(getattr(each, "nbytes", 0) for each in self._kept.values()) > _MEMORY:
-                self._kept.popitem(last=False)
+            unlike = [other for other in self._kept if other[1:] != key[1:]]
+            while unlike and self._size() > room:
+                del self._kept[unlike.pop(0)]
+            if len(self._kept) > 1 and self._size() > room:
+                del self._kept[key]
         return made
+
+    def _size(self) -> int:
+        return sum(getattr(each, "nbytes", 0) for each in self._kept.values())
+
+
+def _room(n_bytes: int) -> int:
+    """Bytes kept beside rows of this size: what they leave of a gigabyte, or of many rows one and a half times that."""
+    return max(_MEMORY - n_bytes, n_bytes * 3 // 2)
 
 
 def _largest_reductions(spec: HeadSpec, largest: int, n_features: int) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from leukfeat.errors import HeadError
 from leukfeat.heads import reduction as reductions
 from leukfeat.heads import transforms
+from leukfeat.heads.bins import Bins
 from leukfeat.heads.catalog import HEADS
 from leukfeat.heads.inner import InnerFits
 from leukfeat.heads.pipeline import assemble
@@ -139,10 +140,44 @@ def test_transforms_are_learned_once_and_forgotten_under_a_limit(cells, monkeypa
     for reduction in ("pca-4", "pca-8", "pca-4"):
         _transformed(fits, 0, _params("svm", reduction=reduction))
     assert learned == [(0, "pca-8")]
-    monkeypatch.setattr(transforms, "_MEMORY", 1)
-    _transformed(fits, 1, _params("svm", reduction="pca-4"))
-    _transformed(fits, 0, _params("svm", reduction="pca-4"))
+    monkeypatch.setattr(transforms, "_room", lambda n_bytes: 1)
+    for number in (1, 0):
+        _transformed(fits, number, _params("svm", reduction="pca-4"))
     assert learned == [(0, "pca-8"), (1, "pca-8"), (0, "pca-8")]
+
+
+def test_what_is_kept_of_some_folds_is_not_given_up_for_the_next(cells, monkeypatch) -> None:
+    """Folds come round in one order: if the oldest left for the newest, none would ever be found again."""
+    made = []
+    original = Bins.made.__func__
+
+    def counted(cls, kind, X, y, device):
+        made.append(len(y.validation))
+        return original(cls, kind, X, y, device)
+
+    monkeypatch.setattr(Bins, "made", classmethod(counted))
+    table = _table(cells)
+    fits = _fits(table, "xgboost")
+    params = [_params("xgboost", reduction=reduction) for reduction in ("none", "forest-4")]
+    size = fits.rows.shared(0, params[0]).nbytes
+    monkeypatch.setattr(transforms, "_room", lambda n_bytes: int(2.5 * size))
+    folds = range(len(fits.folds))
+    assert len(folds) > 2
+    for _ in range(3):
+        for number in folds:
+            fits.rows.shared(number, params[0])
+    assert len(made) == 2 + 3 * (len(folds) - 2)
+    for number in folds:
+        fits.rows.shared(number, params[1])
+    made.clear()
+    fits.rows.shared(0, params[1])
+    assert not made, "what other parameters left behind makes room"
+
+
+def test_many_rows_are_kept_in_proportion() -> None:
+    gigabyte = 2**30
+    assert transforms._room(gigabyte // 64) == gigabyte * 63 // 64
+    assert transforms._room(4 * gigabyte) == 6 * gigabyte
 
 
 def test_a_metric_of_probabilities_calibrates_inside_the_fitting_rows(cells) -> None:
