@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from leukfeat.errors import UnknownNameError, UsageError
+from leukfeat.errors import UsageError
 from leukfeat.evaluation.intervals import LEVEL
 from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED
 from leukfeat.evaluation.predictions import Predictions
@@ -56,48 +56,31 @@ class Band:
     reason: str = ""
 
 
-def band(
-    predictions: Predictions, kind: Kind, draws: Draws | None = None, *, level: float = LEVEL, grid: Values = GRID
-) -> Band:
-    """A curve of one model with its band.
+def bands(
+    predictions: Predictions, draws: Draws | None = None, *, level: float = LEVEL, grid: Values = GRID
+) -> dict[Kind, Band]:
+    """The curves of one model with their bands, all read from the same counts.
+
+    ``"roc"``: sensitivity at each false positive rate, the steps of tied scores joined by lines.
+    ``"precision-recall"``: precision at each recall, of the highest threshold that reaches it (precision is not
+    interpolated: Davis and Goadrich, ICML 2006, doi:10.1145/1143844.1143874).
 
     Parameters
     ----------
     predictions : Predictions
         Of cells or of subjects.
-    kind : ``"roc"`` or ``"precision-recall"``
-        Sensitivity at each false positive rate, the steps of tied scores joined by lines; or precision at each
-        recall, of the highest threshold that reaches it (precision is not interpolated: Davis and Goadrich, ICML
-        2006, doi:10.1145/1143844.1143874).
     draws : Draws or None
-        Resamples of the clusters of these predictions, for the band.
+        Resamples of the clusters of these predictions, for the bands.
     level : float
-        Of the band.
+        Of the bands.
     grid : ndarray of shape (m,), float64
         Rising, from 0 to 1.
 
     Raises
     ------
-    UnknownNameError
-        No such curve.
     UsageError
         The level is not between 0 and 1.
     """
-    return bands(predictions, (kind,), draws, level=level, grid=grid)[kind]
-
-
-def bands(
-    predictions: Predictions,
-    kinds: Sequence[Kind] = ("roc", "precision-recall"),
-    draws: Draws | None = None,
-    *,
-    level: float = LEVEL,
-    grid: Values = GRID,
-) -> dict[Kind, Band]:
-    """Several curves of one model, as :func:`band` makes each; both are read from the same counts."""
-    for kind in kinds:
-        if kind not in _READERS:
-            raise UnknownNameError("curve", kind, _READERS)
     if not 0 < level < 1:
         raise UsageError(f"a band of level {level}: give a number between 0 and 1, e.g. 0.95")
     parts = [
@@ -105,22 +88,24 @@ def bands(
         for repeat in np.unique(predictions.repeat)
     ]
     absent = next((scored.absent for _, scored in parts if scored.absent), "")
-    reasons = {kind: absent or _without(kind, parts[0][1]) for kind in kinds}
-    found = {kind: Band(*(np.empty(0),) * 4, float("nan"), reason) for kind, reason in reasons.items()}
+    reasons = {kind: absent or _without(kind, parts[0][1]) for kind in _READERS}
     defined = [kind for kind, reason in reasons.items() if not reason]
-    if not defined:
-        return found
-    curves = [(rows, scored, k) for rows, scored in parts for k in (scored.of_interest or (1,))]
-    prevalence = float(np.mean([(scored.y_true == k).mean() for _, scored, k in curves]))
-    plain = [_counts(scored, k) for _, scored, k in curves]
-    resampled = draws is not None and not draws.clusters.too_few
-    drawn = [_drawn(scored, k, draws, rows) for rows, scored, k in curves] if draws is not None and resampled else []
-    for kind in defined:
-        read = _READERS[kind]
-        y = np.mean([read(*counts, grid) for counts in plain], axis=0)
-        ends = _ends([_read_all(*counts, read, grid) for counts in drawn], level) if drawn else (np.empty(0),) * 2
-        found[kind] = Band(grid, y, *ends, prevalence)
-    return found
+    curves = [(rows, scored, k) for rows, scored in parts for k in (scored.of_interest or (1,))] if defined else []
+    plain: dict[Kind, list[Values]] = {kind: [] for kind in defined}
+    drawn: dict[Kind, list[Values]] = {kind: [] for kind in defined}
+    for rows, scored, k in curves:
+        hits, alarms = _counts(scored, k)
+        _read_into(plain, hits[None], alarms[None], grid)
+        if draws is not None and not draws.clusters.too_few:
+            _read_into(drawn, *_drawn(scored, k, draws, rows), grid)
+    prevalence = float(np.mean([(scored.y_true == k).mean() for _, scored, k in curves])) if curves else float("nan")
+    none = np.empty(0)
+    return {
+        kind: Band(none, none, none, none, float("nan"), reason)
+        if reason
+        else Band(grid, np.mean(plain[kind], axis=0)[0], *_ends(drawn[kind], level), prevalence)
+        for kind, reason in reasons.items()
+    }
 
 
 def _without(kind: Kind, scored: Scored) -> str:
@@ -129,7 +114,9 @@ def _without(kind: Kind, scored: Scored) -> str:
 
 
 def _ends(drawn: Sequence[Values], level: float) -> tuple[Values, Values]:
-    """Ends of the band from curves (B, m) of repeats and classes, which are averaged."""
+    """Ends of the band from curves (B, m) of repeats and classes, which are averaged; empty where there are none."""
+    if not drawn:
+        return np.empty(0), np.empty(0)
     mean = np.mean(drawn, axis=0)
     known = mean[~np.isnan(mean).any(axis=1)]  # a resample has a curve or has none; nanquantile would look at each
     if not len(known):
@@ -168,6 +155,12 @@ def _drawn(scored: Scored, k: int, draws: Draws, rows: NDArray[np.int64]) -> tup
     return hits, alarms
 
 
+def _read_into(found: dict[Kind, list[Values]], hits: Values, alarms: Values, grid: Values) -> None:
+    """Add the curves of one repeat and class to those of each kind."""
+    for kind, curves in found.items():
+        curves.append(_read_all(hits, alarms, _READERS[kind], grid))
+
+
 def _read_all(hits: Values, alarms: Values, read: Reader, grid: Values) -> Values:
     """The curve of every resample, (B, m); NaN where a class has no rows in one."""
     found = np.full((len(hits), len(grid)), np.nan)
@@ -188,4 +181,4 @@ def _precision_at(hits: Values, alarms: Values, grid: Values) -> Values:
     return np.asarray(hits[at] / (hits[at] + alarms[at]))
 
 
-_READERS: Mapping[str, Reader] = {"roc": _sensitivity_at, "precision-recall": _precision_at}
+_READERS: Mapping[Kind, Reader] = {"roc": _sensitivity_at, "precision-recall": _precision_at}

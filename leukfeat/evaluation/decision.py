@@ -133,9 +133,8 @@ def _band(
     hits: Values, alarms: Values, thresholds: Values, prevalence: float | None, draws: Draws, level: float
 ) -> tuple[Values, Values]:
     """Pointwise percentiles over resamples; repeats of a study stand in it as further rows of their clusters."""
-    counts = draws.counts.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = _benefit(counts @ hits, counts @ alarms, thresholds, prevalence)
+        drawn = _benefit(draws.weights @ hits, draws.weights @ alarms, thresholds, prevalence)
     known = drawn[~np.isnan(drawn).any(axis=1)]  # a resample without a class has no benefit at any threshold
     ends = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(known, ends, axis=0) if len(known) else np.full((2, len(thresholds)), np.nan)

@@ -235,7 +235,8 @@ def _by_bca(one: Replicates, level: float) -> tuple[float, float]:
     from scipy.special import ndtr, ndtri
 
     drawn, value = one._defined, one.estimate.value
-    below = float(((drawn < value).mean() + (drawn <= value).mean()) / 2)
+    slack = 1e-12 * max(1.0, abs(value))  # resamples that equal the data do so but for a last bit
+    below = float(((drawn < value - slack).mean() + (drawn <= value + slack).mean()) / 2)
     bias = float(ndtri(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn))))
     pull = _acceleration(one)
     steps = ndtri(np.array([(1 - level) / 2, (1 + level) / 2])) + bias

@@ -43,8 +43,6 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> Outcome:
     PredictionsError
         Shapes that do not fit, or no booleans.
     """
-    from scipy.special import bdtr
-
     one, two = _checked(first, second)
     only_first, only_second = int((one & ~two).sum()), int((two & ~one).sum())
     basis = f"{only_first + only_second} of {len(one)} rows, which one model alone tells right"
@@ -58,8 +56,7 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> Outcome:
         basis=basis,
         estimates=estimates,
         difference=(only_first - only_second) / len(one),
-        # binomial with a half; rows on which the two agree do not enter
-        p=min(1.0, float(2 * bdtr(min(only_first, only_second), only_first + only_second, 0.5))),
+        p=_two_sided(only_first, only_second),  # rows on which the two agree do not enter
     )
 
 
@@ -120,6 +117,13 @@ def clustered_mcnemar(first: ArrayLike, second: ArrayLike, clusters: ArrayLike) 
         freedom=1,
         p=float(chdtrc(1, statistic)),
     )
+
+
+def _two_sided(heads: int, tails: int) -> float:
+    """Probability of a fair coin to fall at least as unevenly."""
+    from scipy.special import bdtr
+
+    return 1.0 if abs(heads - tails) < 2 else float(2 * bdtr(min(heads, tails), heads + tails, 0.5))
 
 
 def _checked(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -221,7 +221,7 @@ def _interval_of_share(inside: NDArray[np.bool_], y: Values, draws: Draws) -> In
     cells = np.bincount(clusters.of_row, weights=inside, minlength=n)
     events = np.bincount(clusters.of_row, weights=inside * y, minlength=n)
     with np.errstate(invalid="ignore"):
-        drawn = np.asarray((draws.counts @ events) / (draws.counts @ cells))
+        drawn = np.asarray((draws.weights @ events) / (draws.weights @ cells))
     return Replicates(
         estimate=Score(float(events.sum() / cells.sum())),
         drawn=drawn,

@@ -80,19 +80,16 @@ class _Resamples:
         """Weighted sums of values (n, c) -> (B, c), or (n,) -> (B,)."""
         sums = np.zeros((self.draws.counts.shape[1], *values.shape[1:]))
         np.add.at(sums, self.cluster, values)
-        return np.asarray(self.weights @ sums)
-
-    @cached_property
-    def weights(self) -> Values:
-        """How often each cluster is in each resample, (B, g)."""
-        return self.draws.counts.astype(np.float64)
+        return np.asarray(self.draws.weights @ sums)
 
     @cached_property
     def confusion(self) -> Values:
         """Of shape (B, k, k): true classes are rows, predicted classes columns."""
         k, g = len(self.scored.classes), self.draws.counts.shape[1]
         cell = (self.cluster * k + self.scored.y_true) * k + self.scored.y_pred
-        return np.asarray(self.weights @ np.bincount(cell, minlength=g * k * k).reshape(g, k * k)).reshape(-1, k, k)
+        return np.asarray(self.draws.weights @ np.bincount(cell, minlength=g * k * k).reshape(g, k * k)).reshape(
+            -1, k, k
+        )
 
     @cached_property
     def of_class(self) -> Values:
@@ -176,7 +173,7 @@ def _under_curves_of_clusters(
     ]
     members, others = (np.cumsum(some, axis=1, dtype=np.float64) for some in added)
     in_order = added[0] @ (others[:, -1:] - others + added[1] / 2).T  # ties count half
-    weights = draws.counts.astype(np.float64)
+    weights = draws.weights
     pairs = (weights @ members[:, -1]) * (weights @ others[:, -1])
     roc = np.einsum("bg,bg->b", weights @ in_order, weights) / pairs
 

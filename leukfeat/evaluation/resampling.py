@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ N_DRAWS = 2000
 Counts = NDArray[np.float32]
 """How often each cluster is drawn, (B, g)."""
 
-_CHUNK = 250_000  # weights of rows held at once; more would not stay in a processor's cache
+_CHUNK = 250_000  # weights of rows held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,11 +165,20 @@ class Draws:
         counts[blocks, np.arange(len(clusters))] = 0
         return cls(clusters, counts)
 
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """The counts in 64 bits, for sums of what is no whole number."""
+        return self.counts.astype(np.float64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the weights, which another process makes for itself."""
+        return {"clusters": self.clusters, "counts": self.counts}
+
     def __len__(self) -> int:
         return len(self.counts)
 
     def chunks(self, n_rows: int) -> Iterator[slice]:
-        """Slices of the resamples, so that weights of ``n_rows`` rows fit into memory."""
+        """Slices of the resamples, so few that weights of ``n_rows`` rows stay in a processor's cache."""
         step = max(1, _CHUNK // max(1, n_rows))
         for start in range(0, len(self.counts), step):
             yield slice(start, start + step)

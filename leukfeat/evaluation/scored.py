@@ -67,7 +67,7 @@ class Scored:
         pro, contra = self.stored[:, k], self.stored[:, 1 - k]
         with np.errstate(divide="ignore", over="ignore"):  # an odds of infinity is the last rank
             odds = np.where(pro >= contra, pro / contra - 1, 1 - contra / pro)
-        # sklearn takes no infinity, so the rank stands for the odds
+        # the rank stands for the odds: differences of infinite ones are no numbers
         return np.unique(odds, return_inverse=True)[1].astype(np.float64)
 
     @cached_property

@@ -17,6 +17,8 @@ from leukfeat.evaluation.subjects import gathered
 
 Values = NDArray[np.float64]
 
+_DIGITS = 12  # of scores, cuts and gaps: which of two equal ones is the larger must not hang on the order of a sum
+
 
 class Cells(NamedTuple):
     """The cells of s subjects, one subject after the other.
@@ -170,8 +172,8 @@ class SubjectCells:
         return np.asarray(self.subjects.y_true == self.subjects.positive)
 
     def scores(self, rule: str, setting: float) -> Values:
-        """What a rule makes of each subject."""
-        return VERDICT_RULES[rule].function(self.cells, setting)
+        """What a rule makes of each subject; rounded, so that subjects with like cells are level."""
+        return np.round(VERDICT_RULES[rule].function(self.cells, setting), _DIGITS)
 
 
 def choose_rule(part: OuterFold, names: Sequence[str]) -> ChosenRule:
@@ -214,11 +216,11 @@ def _best_cut(score: Values, positive: NDArray[np.bool_]) -> tuple[float, float]
     known = np.unique(score)
     if len(known) == 1:
         return float(known[0]), 0.5
-    cuts = (known[1:] + known[:-1]) / 2
+    cuts = np.round((known[1:] + known[:-1]) / 2, _DIGITS)
     called = score[:, None] >= cuts
     accuracy = (called[positive].mean(axis=0) + (~called[~positive]).mean(axis=0)) / 2
     good = np.flatnonzero(accuracy >= accuracy.max() - 1e-12)
-    chosen = good[int(np.argmax(np.diff(known)[good]))]
+    chosen = good[int(np.argmax(np.round(np.diff(known), _DIGITS)[good]))]
     return float(cuts[chosen]), float(accuracy[chosen])
 
 

@@ -51,9 +51,11 @@ _STYLE: Mapping[str, Any] = {
 @contextmanager
 def styled() -> Iterator[None]:
     """The look of all figures; for making and for writing them."""
-    from matplotlib import rc_context
+    from matplotlib import rc_context, rcdefaults, rcParams
 
-    with rc_context(dict(_STYLE)), warnings.catch_warnings():
+    with rc_context(), warnings.catch_warnings():
+        rcdefaults()  # whatever the caller likes, and in whatever process this is, a report looks alike
+        rcParams.update(_STYLE)
         # the text of the SVG stays text, and the font that shows it is the reader's
         warnings.filterwarnings("ignore", _MISSING_GLYPH, UserWarning)
         yield

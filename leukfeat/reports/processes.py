@@ -1,7 +1,8 @@
-"""Numbers of many runs, computed in several processes: runs do not depend on one another."""
+"""Numbers and figures of many runs, made in several processes: runs do not depend on one another."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -30,7 +31,20 @@ def of_each(function: Callable[[Item], Result], items: Sequence[Item], *, rows: 
         return [function(item) for item in items]
     from joblib import Parallel, cpu_count, delayed
 
-    # arrays go through pipes: what joblib would put into files is read once; one run at a time, or some would wait
-    # at the end for a process that has several left
-    work = Parallel(n_jobs=min(len(items), cpu_count()), backend="loky", max_nbytes=None, batch_size=1)
-    return list(work(delayed(function)(item) for item in items))
+    # Small arrays go through pipes, as each is read once; large ones, which many items share, lie in a file meanwhile.
+    # Items are handed out one by one, or some would wait at the end for a process that has several left.
+    work = Parallel(n_jobs=min(len(items), cpu_count()), backend="loky", max_nbytes="8M", batch_size=1)
+    results = []
+    for result, heard in work(delayed(_heard)(function, item) for item in items):
+        for message, category in heard:
+            warnings.warn(message, category, stacklevel=2)
+        results.append(result)
+    return results
+
+
+def _heard(function: Callable[[Item], Result], item: Item) -> tuple[Result, list[tuple[str, type[Warning]]]]:
+    """A result with the warnings on the way, which nobody would hear in another process."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        result = function(item)
+    return result, [(str(each.message), each.category) for each in heard]

@@ -59,14 +59,15 @@ class Drawing:
 
 
 def write_drawings(drawings: Iterable[Drawing], *, rows: int) -> None:
-    """Write drawings that are not written yet, in both forms; ``rows`` as :func:`of_each` takes them."""
-    waiting = [drawing for drawing in drawings if "svg" not in vars(drawing)]
-    for drawing, (svg, pdf) in zip(waiting, of_each(_forms, waiting, rows=rows), strict=True):
+    """Write both forms of drawings of which none is written yet; ``rows`` as :func:`of_each` takes them."""
+    waiting = [drawing for drawing in drawings if not {"svg", "pdf"} & vars(drawing).keys()]
+    forms = of_each(_forms, [drawing.write for drawing in waiting], rows=rows)
+    for drawing, (svg, pdf) in zip(waiting, forms, strict=True):
         vars(drawing).update(svg=svg, pdf=pdf)  # where cached_property keeps them
 
 
-def _forms(drawing: Drawing) -> tuple[str, bytes]:
-    return drawing.svg, drawing.pdf
+def _forms(write: Callable[[Form], bytes]) -> tuple[str, bytes]:
+    return write("svg").decode(), write("pdf")
 
 
 def beside(table: Table, notes: Mapping[str, str]) -> list[str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -133,8 +134,18 @@ def test_many_files_near_and_far_are_all_answered(
     files = [_old(tmp_path / f"{number}.png", b"%d" % number) for number in range(10)]
     gone = tmp_path / "gone.png"
     memo = HashMemo(tmp_path / "memo")
+    lookers: set[int] = set()
+    original = os.stat
+
+    def seen(name: bytes, **how: bool) -> os.stat_result:
+        lookers.add(threading.get_ident())
+        return original(name, **how)
+
     for _ in range(2):
-        found = memo.hash_files([*map(str, files), str(gone)])
+        with monkeypatch.context() as patched:
+            patched.setattr(hashing.os, "stat", seen)
+            found = memo.hash_files([*map(str, files), str(gone)])
+        assert (lookers == {threading.get_ident()}) == (near > 0)
         assert {found[str(file)] for file in files} == {hashlib.sha256(b"%d" % n).hexdigest() for n in range(10)}
         assert isinstance(found[str(gone)], FileNotFoundError)
     assert sorted(read) == sorted(files), "each once"

@@ -237,6 +237,17 @@ def test_an_interval_prints_itself_or_a_dash() -> None:
     assert str(Interval.undefined("no")) == "–"
 
 
+def test_what_is_left_out_is_one_cluster_after_the_other() -> None:
+    rows = cells(n_subjects=8)
+    draws = Draws.of(Clusters.of(rows), 50)
+    found = replicates(rows, ["auroc", "log_loss"], draws=draws)
+    for number, name in enumerate(draws.clusters.names):
+        expected = score(rows.take(rows.group != name), ["auroc", "log_loss"])
+        for metric, one in found.items():
+            assert one.left_out is not None
+            assert one.left_out[number] == pytest.approx(expected[metric].value)
+
+
 def test_every_class_lends_its_degrees_of_freedom_to_a_difference() -> None:
     """Welch and Satterthwaite: two classes of ten subjects with equal variances have eighteen, not nine."""
     pooled = _both()

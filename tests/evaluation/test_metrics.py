@@ -61,6 +61,26 @@ def test_metrics_are_those_of_sklearn(n_classes, ties, make):
     assert {name: found[name].value for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
+def test_certainty_that_is_wrong_costs_36(make):
+    found = score(make(["ALL", "HEM"], [0.0, 0.5]), ["log_loss"])["log_loss"].value
+    assert found == pytest.approx(log_loss([1, 0], [0.0, 0.5]))
+    assert found == pytest.approx((36.04 + np.log(2)) / 2, rel=1e-3)
+
+
+def test_a_class_that_is_never_predicted_counts_as_sklearn_counts_it(make):
+    classes = ("a", "b", "c")
+    proba = np.array([[0.6, 0.4, 0.0], [0.2, 0.8, 0.0], [0.7, 0.2, 0.1], [0.1, 0.5, 0.4]])
+    given = make(["a", "b", "c", "b"], proba, classes=classes, positive=None)
+    true, said = [0, 1, 2, 1], [0, 1, 0, 1]
+    found = score(given)
+    assert found["weighted_f1"].value == pytest.approx(f1_score(true, said, average="weighted"))
+    assert found["macro_f1"].value == pytest.approx(f1_score(true, said, average="macro"))
+    assert found["mcc"].value == pytest.approx(matthews_corrcoef(true, said))
+    two = given.take(np.array([0, 1, 3]))  # without c: an average weighted by rows is still defined
+    assert score(two)["weighted_f1"].value == pytest.approx(f1_score([0, 1, 1], [0, 1, 1], average="weighted"))
+    assert not score(two)["macro_f1"].defined
+
+
 def test_metrics_do_not_depend_on_the_order_of_columns_or_rows(make):
     # a file of another tool may have either order; the positive class is named, never a position
     given = make(Y, P)

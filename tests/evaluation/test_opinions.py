@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from leukfeat.evaluation.mcnemar import CLUSTERED_MCNEMAR, EXACT_MCNEMAR
 from leukfeat.evaluation.opinions import Opinion, SecondOpinions
@@ -33,6 +34,21 @@ def test_opinions_of_a_pair_do_not_depend_on_the_other_runs() -> None:
     among, alone = SecondOpinions(runs, "auroc"), second_opinions(runs["c"], runs["a"], "auroc")
     assert among.of("c", "a") == alone
     assert among.equivalence("c", "a", 0.01) == equivalence(runs["c"], runs["a"], "auroc", 0.01)
+
+
+def test_rows_are_ranked_within_their_repeat() -> None:
+    """A second repeat whose probabilities are all lower says the same as the first."""
+    first, second = cells(shift=2.5), cells(shift=0.5, noise=2)
+
+    def twice(one: Predictions) -> Predictions:
+        low = one.proba[:, :1] * 1e-6
+        again = replace(one, repeat=np.ones(len(one), dtype=np.int64), proba=np.hstack([low, 1 - low]))
+        return Predictions.concatenate([one, again])
+
+    once = second_opinions(first, second, "auroc")[0].outcome
+    found = second_opinions(twice(first), twice(second), "auroc")[0].outcome
+    assert found.estimates == pytest.approx(once.estimates)
+    assert found.p == pytest.approx(once.p)
 
 
 def test_unknown_subjects_give_no_opinion_on_subjects() -> None:

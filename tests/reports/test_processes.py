@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -14,6 +16,8 @@ from leukfeat.evaluation.runs import Run
 from leukfeat.reports import processes
 from leukfeat.reports.comparison import Comparison, compare
 from leukfeat.reports.processes import of_each
+from leukfeat.reports.sections import Drawing, write_drawings
+from leukfeat.reports.table import Table
 
 
 def run_with(seed: int) -> Run:
@@ -65,6 +69,47 @@ def test_a_comparison_is_the_same_from_several_processes(request: pytest.Fixture
     spread = compare([replace(run) for run in runs])
     assert spread.to_dict() == told  # pairs too: differences are of the same draws, whichever process made them
     assert texts(spread) == tables
+
+
+@pytest.mark.parametrize("grid", [False, True])
+def test_a_report_is_the_same_files_from_several_processes(
+    request: pytest.FixtureRequest, tmp_path: Path, grid: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the caller has set for figures of his own."""
+    monkeypatch.setitem(matplotlib.rcParams, "axes.grid", grid)
+    runs = [run_with(seed) for seed in range(3)]
+    compare(runs).save(tmp_path / "alone")
+    request.getfixturevalue("two_processors")
+    compare([replace(run) for run in runs]).save(tmp_path / "spread")
+    names = sorted(file.name for file in (tmp_path / "alone").iterdir())
+    assert names == sorted(file.name for file in (tmp_path / "spread").iterdir())
+    assert len([name for name in names if name.endswith(".pdf")]) > 5
+    different = [
+        name for name in names if (tmp_path / "alone" / name).read_bytes() != (tmp_path / "spread" / name).read_bytes()
+    ]
+    assert not different
+
+
+def test_drawings_are_written_where_they_are_asked_for(two_processors: None) -> None:
+    where = lambda form: f"{form} {os.getpid()}".encode()  # noqa: E731 (another process cannot import a test)
+    drawings = [Drawing(name, name, "", Table(name, (), ()), where) for name in "ab"]
+    write_drawings(drawings, rows=0)
+    for drawing in drawings:
+        form, process = drawing.svg.split()
+        assert (form, drawing.pdf) == ("svg", f"pdf {process}".encode())
+        assert int(process) != os.getpid()
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_warnings_of_other_processes_are_heard() -> None:
+    def loud(item: int) -> int:
+        import warnings
+
+        warnings.warn(f"{item} is odd", UserWarning, stacklevel=1)
+        return item
+
+    with pytest.warns(UserWarning, match="is odd"):
+        assert of_each(loud, [3, 5], rows=0) == [3, 5]
 
 
 def texts(comparison: Comparison) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from leukfeat.evaluation.bands import Band, band
+from leukfeat.evaluation.bands import Band, bands
 from leukfeat.evaluation.decision import decision_curve
 from leukfeat.evaluation.intervals import Interval
 from leukfeat.evaluation.metrics import Score, confusion
@@ -209,5 +209,5 @@ def test_confusion_of_four_classes_stays_on_the_paper(four):
 
 def test_bands_of_real_predictions_can_be_drawn(two):
     rows = two().predictions
-    found = {"a": band(rows, "roc", Draws.of(Clusters.of(rows), 200))}
+    found = {"a": bands(rows, Draws.of(Clusters.of(rows), 200))["roc"]}
     inside(draw_roc(found, {"a": "0.9"}, "ALL"))
