@@ -195,8 +195,8 @@ class Transforms:
 
 
 def _room(n_bytes: int) -> int:
-    """Bytes kept beside rows of this size: what they leave of a gigabyte, or of many rows one and a half times that."""
-    return max(_MEMORY - n_bytes, n_bytes * 3 // 2)
+    """Bytes kept beside rows of this size: what they leave of a gigabyte, or as much again."""
+    return max(_MEMORY - n_bytes, n_bytes)
 
 
 def _largest_reductions(spec: HeadSpec, largest: int, n_features: int) -> dict[str, str]:
