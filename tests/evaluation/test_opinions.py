@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from leukfeat.evaluation.mcnemar import CLUSTERED_MCNEMAR, EXACT_MCNEMAR
+from leukfeat.evaluation.metrics import score
 from leukfeat.evaluation.opinions import Opinion, SecondOpinions
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampled_t import Posterior
@@ -36,19 +37,26 @@ def test_opinions_of_a_pair_do_not_depend_on_the_other_runs() -> None:
     assert among.equivalence("c", "a", 0.01) == equivalence(runs["c"], runs["a"], "auroc", 0.01)
 
 
-def test_rows_are_ranked_within_their_repeat() -> None:
-    """A second repeat whose probabilities are all lower says the same as the first."""
-    first, second = cells(shift=2.5), cells(shift=0.5, noise=2)
+def test_areas_are_the_means_of_repeats_also_where_probabilities_round_to_one() -> None:
+    """Those of the table of metrics: rows are ranked within their repeat, and by both columns."""
+    runs = {"first": _in_two_repeats(2.5, 0), "second": _in_two_repeats(0.5, 2)}
+    assert all((one.proba[:, 0] == 1).sum() > 20 for one in runs.values()), "some are rounded"
+    opinion = SecondOpinions(runs, "auroc").of("first", "second")[0]
+    assert opinion.about == "AUROC of cells"
+    expected = [score(one, ["auroc"])["auroc"].value for one in runs.values()]
+    assert opinion.outcome.estimates == pytest.approx(expected)
 
-    def twice(one: Predictions) -> Predictions:
-        low = one.proba[:, :1] * 1e-6
-        again = replace(one, repeat=np.ones(len(one), dtype=np.int64), proba=np.hstack([low, 1 - low]))
-        return Predictions.concatenate([one, again])
 
-    once = second_opinions(first, second, "auroc")[0].outcome
-    found = second_opinions(twice(first), twice(second), "auroc")[0].outcome
-    assert found.estimates == pytest.approx(once.estimates)
-    assert found.p == pytest.approx(once.p)
+def _in_two_repeats(shift: float, noise: int) -> Predictions:
+    """All nearly certain; the second repeat is of a worse model and lacks cells of a class: pooling is no averaging."""
+    first, second = cells(shift=shift, noise=noise), cells(shift=shift / 4, noise=5)
+    fewer = second.take((second.y_true == "ALL") | (np.arange(len(second)) % 3 == 0))
+    parts = []
+    for repeat, rows in enumerate((first, fewer)):
+        logit = np.log(rows.proba[:, 0] / rows.proba[:, 1]) + 36
+        proba = np.column_stack([1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))])
+        parts.append(replace(rows, proba=proba, repeat=np.full(len(rows), repeat)))
+    return Predictions.concatenate(parts)
 
 
 def test_unknown_subjects_give_no_opinion_on_subjects() -> None:
