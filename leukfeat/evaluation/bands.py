@@ -20,6 +20,7 @@ from leukfeat.evaluation.metrics import POSITIVE_NOT_STATED
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Draws
 from leukfeat.evaluation.scored import Scored
+from leukfeat.evaluation.thresholds import Steps
 
 Kind = Literal["roc", "precision-recall"]
 Values = NDArray[np.float64]
@@ -130,12 +131,8 @@ Reader = Callable[[Values, Values, Values], Values]
 
 def _counts(scored: Scored, k: int) -> tuple[Values, Values]:
     """Rows of class ``k`` and of the others at or above each distinct score, each beginning with 0."""
-    ranking = scored.ranking(k)
-    order = np.argsort(-ranking, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(ranking[order]) != 0, True))
-    member = (scored.y_true == k)[order]
-    hits, alarms = (np.concatenate([[0.0], np.cumsum(some)[ends]]) for some in (member, ~member))
-    return hits, alarms
+    steps = Steps.of(scored.ranking(k), scored.y_true == k)
+    return np.append(0.0, steps.hits), np.append(0.0, steps.alarms)
 
 
 def _drawn(scored: Scored, k: int, draws: Draws, rows: NDArray[np.int64]) -> tuple[Values, Values]:

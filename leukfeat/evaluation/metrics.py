@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from leukfeat.evaluation.thresholds import Steps
 
 POSITIVE_NOT_STATED = "positive class not stated: pass --positive"
 MACRO = "macro one-vs-rest"
-
-LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
-"""What the logarithm of a probability is taken of at least: a 0 for what happened costs 36, not infinity."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +150,27 @@ def _mean(scores: Sequence[Score]) -> Score:
     return lacking[0] if lacking else Score(float(np.mean([one.value for one in scores])))
 
 
+# ---------------------------------------------------------------------- of counts, one table or many
+
+
+def f1_of_classes(confusion: NDArray[Any]) -> NDArray[np.float64]:
+    """F1 of each class, (..., k), from counts (..., k, k); 0 where a class is neither there nor predicted."""
+    there = confusion.sum(axis=-2) + confusion.sum(axis=-1)
+    return np.asarray(2 * np.diagonal(confusion, axis1=-2, axis2=-1) / np.maximum(there, 1))
+
+
+def correlation(confusion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gorodkin's correlation of k classes (Comp. Biol. Chem. 28, 2004), which is Matthews' for two, from counts.
+
+    Of shape (...) from (..., k, k); NaN where all rows are of one class, or all are called alike.
+    """
+    true, said = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    n = true.sum(axis=-1)
+    across = np.trace(confusion, axis1=-2, axis2=-1) * n - (true * said).sum(axis=-1)
+    spread = (n**2 - (said**2).sum(axis=-1)) * (n**2 - (true**2).sum(axis=-1))
+    return np.asarray(np.where(spread > 0, across / np.sqrt(np.where(spread > 0, spread, 1)), np.nan))
+
+
 # ---------------------------------------------------------------------- what the table refers to
 
 
@@ -169,17 +187,11 @@ def _balanced_accuracy(scored: Scored) -> Score:
 def _weighted_f1(scored: Scored) -> Score:
     if len(np.unique(scored.y_true)) < 2:  # it would be a function of the recall alone
         return Score.undefined("one class only")
-    return Score(float(np.average(_f1(scored), weights=scored.confusion.sum(axis=1))))
+    return Score(float(np.average(f1_of_classes(scored.confusion), weights=scored.confusion.sum(axis=1))))
 
 
 def _macro_f1(scored: Scored) -> Score:
-    return Score.undefined(scored.absent) if scored.absent else Score(float(_f1(scored).mean()))
-
-
-def _f1(scored: Scored) -> NDArray[np.float64]:
-    """F1 of each class; 0 where a class is neither there nor predicted."""
-    there = scored.confusion.sum(axis=0) + scored.confusion.sum(axis=1)
-    return np.asarray(2 * scored.confusion.diagonal() / np.maximum(there, 1))
+    return Score.undefined(scored.absent) if scored.absent else Score(float(f1_of_classes(scored.confusion).mean()))
 
 
 def _one_vs_rest(one: Callable[[Scored, int], Score]) -> Function:
@@ -210,15 +222,11 @@ def _precision(scored: Scored, k: int) -> Score:
 
 
 def _matthews(scored: Scored) -> Score:
-    """Gorodkin's correlation of k classes (Comp. Biol. Chem. 28, 2004), which is Matthews' for two."""
     if len(np.unique(scored.y_true)) < 2:
         return Score.undefined("one class only")
     if len(np.unique(scored.y_pred)) < 2:
         return Score.undefined(f"only class {scored.classes[scored.y_pred[0]]!r} is predicted")
-    counts = scored.confusion.astype(np.float64)
-    true, said, n = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
-    spread = (n**2 - true @ true) * (n**2 - said @ said)
-    return Score(float((np.trace(counts) * n - true @ said) / np.sqrt(spread)))
+    return Score(float(correlation(scored.confusion.astype(np.float64))))
 
 
 def _auroc(scored: Scored) -> Score:
@@ -248,8 +256,7 @@ def _auprc(scored: Scored, k: int) -> Score:
 
 
 def _log_loss(scored: Scored) -> Score:
-    own = scored.proba[np.arange(len(scored.y_true)), scored.y_true]
-    return Score(float(-np.log(np.clip(own, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)).mean()))
+    return Score(float(scored.surprise.mean()))
 
 
 def _brier(scored: Scored) -> Score:

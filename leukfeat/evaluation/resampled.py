@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leukfeat.errors import UnknownNameError
-from leukfeat.evaluation.metrics import LEAST_PROBABILITY, METRICS
+from leukfeat.evaluation.metrics import METRICS, correlation, f1_of_classes
 from leukfeat.evaluation.predictions import Predictions
 from leukfeat.evaluation.resampling import Draws
 from leukfeat.evaluation.scored import Scored
@@ -211,20 +211,13 @@ def _balanced_accuracy(one: _Resamples) -> Values:
     return one.where_whole(_recalls(one).mean(axis=1))
 
 
-def _f1(one: _Resamples) -> Values:
-    """F1 of each class, (B, k); 0 where a class is neither there nor predicted."""
-    right = np.diagonal(one.confusion, axis1=1, axis2=2)
-    whole = one.of_class + one.confusion.sum(axis=1)
-    return np.where(whole > 0, 2 * right / np.where(whole > 0, whole, 1), 0.0)
-
-
 def _weighted_f1(one: _Resamples) -> Values:
-    weighted = (_f1(one) * one.of_class).sum(axis=1) / one.of_class.sum(axis=1)
+    weighted = (f1_of_classes(one.confusion) * one.of_class).sum(axis=1) / one.of_class.sum(axis=1)
     return np.where((one.of_class > 0).sum(axis=1) > 1, weighted, np.nan)
 
 
 def _macro_f1(one: _Resamples) -> Values:
-    return one.where_whole(_f1(one).mean(axis=1))
+    return one.where_whole(f1_of_classes(one.confusion).mean(axis=1))
 
 
 def _sensitivity(one: _Resamples, k: int) -> Values:
@@ -241,16 +234,6 @@ def _precision(one: _Resamples, k: int) -> Values:
     return one.beside_others(one.confusion[:, k, k] / one.confusion[:, :, k].sum(axis=1), k)
 
 
-def _matthews(one: _Resamples) -> Values:
-    """Gorodkin's correlation of k classes, which is Matthews' for two."""
-    true, said = one.of_class, one.confusion.sum(axis=1)
-    n = true.sum(axis=1)
-    right = np.trace(one.confusion, axis1=1, axis2=2)
-    across = right * n - (true * said).sum(axis=1)
-    spread = (n**2 - (said**2).sum(axis=1)) * (n**2 - (true**2).sum(axis=1))
-    return np.asarray(np.where(spread > 0, across / np.sqrt(np.where(spread > 0, spread, 1)), np.nan))
-
-
 def _auroc(one: _Resamples) -> Values:
     columns = one.scored.of_interest or (1,)
     return one.where_whole(np.mean([one.areas(k)[0] for k in columns], axis=0))
@@ -261,9 +244,7 @@ def _auprc(one: _Resamples, k: int) -> Values:
 
 
 def _log_loss(one: _Resamples) -> Values:
-    own = one.scored.proba[np.arange(len(one.cluster)), one.scored.y_true]
-    own = np.clip(own, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return np.asarray(one.total(-np.log(own)) / one.of_class.sum(axis=1))
+    return np.asarray(one.total(one.scored.surprise) / one.of_class.sum(axis=1))
 
 
 def _brier(one: _Resamples) -> Values:
@@ -280,7 +261,7 @@ _FUNCTIONS: Mapping[str, Callable[[_Resamples], Values]] = {
     "sensitivity": lambda one: one.of_interest(_sensitivity),
     "specificity": lambda one: one.of_interest(_specificity),
     "precision": lambda one: one.of_interest(_precision),
-    "mcc": _matthews,
+    "mcc": lambda one: correlation(one.confusion),
     "auroc": _auroc,
     "auprc": lambda one: one.of_interest(_auprc),
     "log_loss": _log_loss,

@@ -13,6 +13,8 @@ from leukfeat.evaluation.predictions import Predictions
 
 _ROUNDING = 1e-9  # rows that miss a sum of 1 by less are whole: float arithmetic, not a tool that wrote few digits
 
+_LEAST = float(np.finfo(np.float64).eps)  # a probability of 0 for what happened costs 36, not infinity
+
 
 @dataclass(frozen=True, eq=False)
 class Scored:
@@ -54,6 +56,12 @@ class Scored:
         """Probabilities whose rows sum to 1; those that another tool rounded are divided by their sum."""
         whole = self.stored.sum(axis=1, keepdims=True)
         return np.where(np.abs(whole - 1) > _ROUNDING, self.stored / whole, self.stored)
+
+    @property
+    def surprise(self) -> NDArray[np.float64]:
+        """-log of the probability of what happened, (n,): the log-loss of each row."""
+        own = self.proba[np.arange(len(self.y_true)), self.y_true]
+        return np.asarray(-np.log(np.clip(own, _LEAST, 1 - _LEAST)))
 
     def ranking(self, k: int) -> NDArray[np.float64]:
         """What orders the rows by how much they speak for class ``k``, of shape (n,); equal where they say the same.
